@@ -1,0 +1,134 @@
+"""From `init_cfg` to initial weights."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import Tensor, nn
+
+from .checks import boolean
+from .layer_configs import trial
+
+if TYPE_CHECKING:
+    from .resnest import ResNeSt
+
+InitConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+KAIMING: Final = (
+    {'type': 'Kaiming', 'layer': ['Conv2d', 'DeformConv2d', 'ModulatedDeformConv2d']},
+    {'type': 'Constant', 'val': 1, 'layer': ['_BatchNorm', 'GroupNorm']},
+)
+"""The initialisation where none is asked for: normal with variance 2 / fan_out, norms at one."""
+
+_RESNET_NAME: Final = re.compile(r'[a-z0-9+-]+://(.*/)?(wide_)?resnet[^/]*')
+_PRETRAINED_TYPES: Final = ('Pretrained', 'PretrainedInit', 'resnest_mm.Pretrained')
+
+
+def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the generic initialisers and the config of the checkpoint to load over them, if there is one.
+
+    Args:
+        init_cfg: An initialiser config of mmengine, several, or None.
+        pretrained: A checkpoint, short for a `Pretrained` config.
+
+    Raises:
+        TypeError: Where an entry is no dict with a type.
+        ValueError: On both arguments at once, on two checkpoints, on the name of ResNet weights, and on an initialiser that
+            is unknown or cannot be built.
+    """
+    if pretrained is not None:
+        if not isinstance(pretrained, str):
+            raise TypeError(f'pretrained={pretrained!r} must be the name, path or URL of a checkpoint, or None')
+        if init_cfg is not None:
+            raise ValueError(f'give pretrained={pretrained!r} or init_cfg={init_cfg!r}, not both')
+        init_cfg = {'type': 'Pretrained', 'checkpoint': pretrained}
+    if isinstance(init_cfg, str) or not isinstance(init_cfg, Mapping | Sequence | None):
+        raise TypeError(f'init_cfg={init_cfg!r} must be a dict with a type, a list of such dicts, or None')
+    entries = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or ())
+    for entry in entries:
+        if not isinstance(entry, Mapping) or 'type' not in entry:
+            raise TypeError(
+                f'init_cfg entry {entry!r} must be a dict with a type, such as dict(type="Kaiming", layer="Conv2d")'
+            )
+    checkpoints = [dict(entry) for entry in entries if _is_pretrained(entry)]
+    generic = [dict(entry) for entry in entries if not _is_pretrained(entry)]
+    if len(checkpoints) > 1:
+        raise ValueError(f'init_cfg names {len(checkpoints)} checkpoints; one can fill the backbone')
+    for entry in checkpoints:
+        _check_pretrained(entry)
+        entry['type'] = 'resnest_mm.Pretrained'
+    for entry in generic:
+        with trial(f'init_cfg entry {entry} cannot be honoured'):
+            WEIGHT_INITIALIZERS.build({key: value for key, value in entry.items() if key != 'override'})
+    return generic, checkpoints[0] if checkpoints else None
+
+
+def prepare_pretrained(backbone: ResNeSt, pretrained: Mapping[str, Any] | None) -> Callable[[], None]:
+    """Return a function that loads the checkpoint, after reading it and checking that it fits.
+
+    Args:
+        backbone: The backbone, which stays as it is until the function is called.
+        pretrained: Config of the checkpoint; None gives a function that does nothing.
+
+    Raises:
+        CheckpointError: On a file that cannot be read or does not fit.
+    """
+    if pretrained is None:
+        return lambda: None
+    load: Callable[[], None] = WEIGHT_INITIALIZERS.build(dict(pretrained)).prepare(backbone)
+    return load
+
+
+def reset_offsets(backbone: ResNeSt) -> None:
+    """Set the offsets of deformable convolutions to zero, which a generic initialiser takes for plain convolutions."""
+    for block in backbone.bottlenecks:
+        offsets = getattr(block.conv2.conv, 'conv_offset', None)
+        if offsets is not None:
+            offsets.reset_parameters()
+
+
+def zero_last_norms(backbone: ResNeSt) -> None:
+    """Make every block with an identity shortcut an identity."""
+    for block in backbone.bottlenecks:
+        nn.init.zeros_(cast(Tensor, block.bn3.weight))
+
+
+@contextlib.contextmanager
+def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Give the modules back the parameters and buffers that they have now.
+
+    Plugins start as their constructors leave them, often as an identity that the generic initialisers would undo.
+    """
+    kept = [(tensor, tensor.clone()) for module in modules for tensor in module.state_dict().values()]
+    yield
+    for tensor, value in kept:
+        tensor.copy_(value)
+
+
+def _is_pretrained(entry: Mapping[str, Any]) -> bool:
+    kind = entry['type']
+    return (kind if isinstance(kind, str) else kind.__name__) in _PRETRAINED_TYPES
+
+
+def _check_pretrained(entry: Mapping[str, Any]) -> None:
+    unknown = sorted(set(entry) - {'type', 'checkpoint', 'prefix', 'map_location', 'strict'})
+    if unknown:
+        raise ValueError(
+            f'init_cfg Pretrained has unknown keys {unknown}; allowed are checkpoint, prefix, map_location, strict'
+        )
+    checkpoint = entry.get('checkpoint')
+    if not isinstance(checkpoint, str):
+        raise TypeError(f'init_cfg Pretrained needs checkpoint=, a name, path or URL; got {checkpoint!r}')
+    boolean('init_cfg Pretrained strict', entry.get('strict', True))
+    for name in ('prefix', 'map_location'):
+        if not isinstance(entry.get(name, ''), str | None):
+            raise TypeError(f'init_cfg Pretrained {name}={entry[name]!r} must be a text')
+    if _RESNET_NAME.fullmatch(checkpoint):
+        raise ValueError(
+            f'checkpoint={checkpoint!r} holds the weights of a ResNet, which fill only a part of a ResNeSt; use those of '
+            'a ResNeSt, such as open-mmlab://resnest50, or init_cfg=None'
+        )

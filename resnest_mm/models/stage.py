@@ -1,0 +1,31 @@
+"""A stage: bottlenecks in a row, with or without activation checkpointing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .bottleneck import Bottleneck
+from .checkpointing import run_checkpointed
+
+
+class Stage(nn.Sequential):
+    """The bottlenecks of one resolution, numbered from 0 as in the checkpoints.
+
+    Args:
+        blocks: The bottlenecks.
+        with_cp: Whether each block's activations are computed again in the backward pass instead of kept.
+    """
+
+    def __init__(self, blocks: Iterable[Bottleneck], *, with_cp: bool) -> None:
+        super().__init__(*blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last bottleneck's output."""
+        recompute = self.with_cp and torch.is_grad_enabled()
+        for block in self:
+            x = run_checkpointed(block, x) if recompute else block(x)
+        return x
