@@ -1,0 +1,53 @@
+"""Write the generated demo data set: COCO boxes and masks, semantic maps."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from resnest_mm.datasets import DemoSettings, holds_demo_data, write_demo_data
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    default = DemoSettings()
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='example: python tools/make_demo_data.py data/demo --images 600 --seed 0'
+    )
+    parser.add_argument('out', nargs='?', default='data/demo', help='folder to write (default: %(default)s)')
+    parser.add_argument('--images', type=int, default=default.images, help='training images (default: %(default)s)')
+    parser.add_argument('--size', type=int, default=default.size, help='image side in pixels (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=default.seed, help='start of the random numbers (default: 0)')
+    parser.add_argument('--force', action='store_true', help='replace a demo data set made with other settings')
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for a request that cannot be met, 130 when interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        settings = DemoSettings(images=args.images, size=args.size, seed=args.seed)
+        if holds_demo_data(args.out, settings=settings):
+            print(f'{args.out}: already complete with these settings, nothing to do')
+            return 0
+        if sys.stdout.isatty():
+            from mmengine.utils import track_iter_progress
+
+            folder = write_demo_data(args.out, settings=settings, force=args.force, track=track_iter_progress)
+            print()
+        else:
+            folder = write_demo_data(args.out, settings=settings, force=args.force)
+    except (OSError, ValueError) as error:
+        print(f'make_demo_data: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('make_demo_data: interrupted, nothing was written', file=sys.stderr)
+        return 130
+    counts = ' and '.join(f'{settings.count(split)} {split}' for split in ('train', 'val'))
+    print(f'{folder}: {counts} images of {settings.size}x{settings.size} pixels, seed {settings.seed}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
