@@ -12,7 +12,7 @@ _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_ru
 data_root = 'data/demo/'
 classes = ('disc', 'triangle', 'square', 'star', 'ring')
 image_size = (128, 128)  # pixels, width and height
-max_iters = 1000
+max_iters = 800
 neck_channels = 64
 strides = [4, 8, 16, 32]
 

@@ -1,0 +1,61 @@
+"""The curves are drawn whatever the log holds, at the size promised, and interrupted drawing leaves no file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnest_mm.analysis.curves import DPI, SIZE_INCHES, draw_curves, smooth
+from resnest_mm.analysis.palette import COLOURS
+from resnest_mm.analysis.scalars import Evaluation, Run, TrainPoint
+
+POINTS = tuple(TrainPoint(step * 10, 3 / step, 0.02 * step / 20, 0.5) for step in range(1, 21))
+SCORES = tuple(Evaluation(step * 50, {'mAP': 0.1 * step, 'AP50': 0.2 * step}) for step in range(1, 5))
+BROKEN = (TrainPoint(5, math.nan, math.nan, None), *POINTS)
+PERCENT = (Evaluation(100, {'mIoU': 60.0, 'aAcc': 90.0}),)
+
+
+@pytest.mark.parametrize(
+    'run',
+    [Run(POINTS, SCORES), Run(POINTS, ()), Run(BROKEN, SCORES), Run(POINTS, PERCENT), Run(POINTS[:1], SCORES[:1])],
+    ids=['usual', 'no evaluation', 'nan', 'segmentation', 'one line'],
+)
+def test_picture(tmp_path: Path, run: Run) -> None:
+    draw_curves(run, tmp_path / 'curves.png')
+    with Image.open(tmp_path / 'curves.png') as picture:
+        assert picture.format == 'PNG'
+        assert picture.size == (round(SIZE_INCHES[0] * DPI), round(SIZE_INCHES[1] * DPI))
+        pixels = np.asarray(picture.convert('RGB'))
+    left, right = np.split(pixels, 2, axis=1)
+    assert left.std() > 5
+    assert right.std() > 2
+    if run.evaluations:
+        assert (right == COLOURS[0]).all(-1).any(), 'the headline metric is drawn'
+    assert [path.name for path in tmp_path.iterdir()] == ['curves.png']
+
+
+def test_smoothing_is_a_centred_mean_of_finite_values() -> None:
+    values = np.array([1.0, 2.0, math.nan, 6.0, 8.0])
+    np.testing.assert_allclose(smooth(values, 3), [1.5, 1.5, 4.0, 7.0, 7.0])
+    np.testing.assert_allclose(smooth(values, 1), values)
+
+
+def test_failed_drawing_keeps_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    path = tmp_path / 'curves.png'
+    path.write_bytes(b'old')
+
+    def fail(_figure: Figure, target: Path, **_options: object) -> None:
+        target.write_bytes(b'half')
+        raise OSError('disk full')
+
+    monkeypatch.setattr(Figure, 'savefig', fail)
+    with pytest.raises(OSError, match='disk full'):
+        draw_curves(Run(POINTS, SCORES), path)
+    assert path.read_bytes() == b'old'
+    assert [item.name for item in tmp_path.iterdir()] == ['curves.png']

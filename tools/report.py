@@ -1,0 +1,85 @@
+"""Report on a finished training: a table, report.json, its curves, and what the model finds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnest_mm.engine.errors import run_tool
+
+EXAMPLE = """\
+example:
+  python tools/report.py configs/demo/faster-rcnn_s14_fpn_demo.py work_dirs/demo
+
+writes report.json, curves.png and detections.png into WORK_DIR and prints the pictures' paths last
+exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from mmengine.config import DictAction
+    from mmengine.device import get_device
+
+    from resnest_mm.analysis.report import SPLITS
+    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.engine.options import key_value
+
+    parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
+    parser.add_argument('work_dir', type=Path, help='where the training wrote; the report goes there, too')
+    parser.add_argument('--checkpoint', type=Path, help='weights to show (default: the last that the training saved)')
+    parser.add_argument('--images', type=int, default=12, help='images to show, evenly spaced (default: 12)')
+    parser.add_argument('--score-thr', type=float, default=0.5, help='lowest score to show, 0 to 1 (default: 0.5)')
+    parser.add_argument('--split', choices=SPLITS, default='val', help='data to show (default: val)')
+    parser.add_argument('--device', default=get_device(), help='where the model runs (default: %(default)s)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        type=key_value,
+        metavar='KEY=VALUE',
+        help='replace values of the config, as they were replaced for the training; data_root=DIR moves its data sets',
+    )
+    return parser
+
+
+def report(argv: Sequence[str] | None) -> None:
+    """Check everything, then write the report."""
+    from resnest_mm.analysis.report import Request, write_report
+    from resnest_mm.engine import build_check, checkpoints, config, preflight
+
+    args = build_parser().parse_args(argv)
+    checkpoints.allow_mmengine_checkpoints()
+    cfg = config.load_config(args.config, cfg_options=args.cfg_options)
+    request = Request(
+        cfg=cfg,
+        work_dir=args.work_dir,
+        checkpoint=args.checkpoint,
+        images=args.images,
+        score_threshold=args.score_thr,
+        split=args.split,
+        device=args.device,
+    )
+    preflight.check_data(cfg, splits=(args.split,))
+    build_check.check_build(cfg, splits=(args.split,))
+
+    done = write_report(request)
+    print(done.table, f'{"record":<20}{done.record}', '', *done.pictures, sep='\n')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        The exit code: 0 on success, 2 after a mistake of the user.
+    """
+    return run_tool(lambda: report(argv))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
