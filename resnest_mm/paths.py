@@ -1,0 +1,73 @@
+"""Where the configs that ship with the package are, and which version of the package this is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder `configs` or `tools`: inside an installed package, beside it in a checkout.
+
+    Args:
+        name: The folder's name.
+    """
+    beside = PACKAGE.parent / name
+    is_checkout = (PACKAGE.parent / 'pyproject.toml').is_file()
+    return beside if is_checkout else PACKAGE / name
+
+
+def list_configs() -> list[str]:
+    """Return the names of all runnable configs, sorted, as `config_path` takes them.
+
+    Files under `_base_` are parts of configs and are left out.
+    """
+    root = shipped_folder('configs')
+    names = (path.relative_to(root).with_suffix('') for path in root.rglob('*.py'))
+    return sorted(name.as_posix() for name in names if '_base_' not in name.parts)
+
+
+def config_path(name: str) -> Path:
+    """Return the absolute path of a config that ships with the package.
+
+    Args:
+        name: Path below `configs/` with forward slashes, with or without `.py`, such as
+            `'demo/faster-rcnn_s14_fpn_demo'`.
+
+    Raises:
+        ValueError: No config has this name; the message names the nearest ones.
+    """
+    wanted = name.removesuffix('.py')
+    root = shipped_folder('configs')
+    parts = PurePosixPath(wanted).parts
+    path = root.joinpath(*parts[:-1], f'{parts[-1]}.py') if parts else root
+    if parts and '..' not in parts and not wanted.startswith('/') and path.is_file():
+        return path
+    raise ValueError(f'config {name!r} is unknown; {_suggestion(wanted)}')
+
+
+def package_version() -> str:
+    """Return the installed version, or the one in `pyproject.toml` where the package runs from a bare checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version('resnest_mm')
+    except PackageNotFoundError:
+        text = (PACKAGE.parent / 'pyproject.toml').read_text(encoding='utf-8')
+        found = re.search(r'^version = "([^"]+)"$', text, flags=re.MULTILINE)
+        assert found, 'pyproject.toml states the version'
+        return found[1]
+
+
+def _suggestion(wanted: str) -> str:
+    known = list_configs()
+    by_stem = {PurePosixPath(name).name: name for name in known}
+    near = difflib.get_close_matches(wanted, known) or [
+        by_stem[stem] for stem in difflib.get_close_matches(PurePosixPath(wanted).name, by_stem)
+    ]
+    hint = f'did you mean {" or ".join(map(repr, near))}? ' if near else ''
+    return f'{hint}resnest_mm.list_configs() lists all {len(known)}'
