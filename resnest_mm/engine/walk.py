@@ -1,0 +1,41 @@
+"""Walking through nested configs: every mapping, or only the data sets behind wrappers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def iter_dicts(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield every mapping in a config, outermost first, with its dotted key.
+
+    Args:
+        node: Mapping, list, tuple or leaf.
+        key: Dotted key of `node` itself, for messages.
+    """
+    if isinstance(node, dict):
+        yield key, node
+        for name, value in node.items():
+            yield from iter_dicts(value, f'{key}.{name}')
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from iter_dicts(value, f'{key}.{index}')
+
+
+def iter_datasets(node: Any, key: str, *, wrappers: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield the innermost data sets: those that read files, not the wrappers around them.
+
+    Args:
+        node: Config of a data set, or a list of them.
+        key: Dotted key of `node`, for messages.
+        wrappers: Whether to yield the wrappers too, each before what it wraps.
+    """
+    if isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from iter_datasets(value, f'{key}.{index}', wrappers=wrappers)
+    elif isinstance(node, dict):
+        inner = [name for name in ('dataset', 'datasets') if isinstance(node.get(name), (dict, list, tuple))]
+        if wrappers or not inner:
+            yield key, node
+        for name in inner:
+            yield from iter_datasets(node[name], f'{key}.{name}', wrappers=wrappers)
