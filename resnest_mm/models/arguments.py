@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from .checks import boolean, integer
-from .plan import StagePlan
+from .checks import boolean, integer, integers, probability
+from .plan import StagePlan, plan_stages
 from .split_attention import check_divisible, gate_channels
 from .variants import BLOCKS_PER_STAGE, VARIANTS, Variant, default_stem_channels
 
@@ -128,6 +128,50 @@ def _known_variant(variant: str) -> Variant:
     return VARIANTS[variant]
 
 
+def plan_network(
+    architecture: Architecture,
+    blocks_per_stage: Sequence[int],
+    *,
+    base_channels: int,
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+    multi_grid: Sequence[int] | None,
+    contract_dilation: bool,
+    avg_down_stride: bool,
+    avd_in_dilated: bool,
+    drop_path_rate: float,
+    stage_with_dcn: Sequence[bool],
+    dcn_on_strided: bool,
+) -> tuple[StagePlan, ...]:
+    """Return the plan of each stage, see `plan_stages`; None stands for "not given".
+
+    Raises:
+        TypeError: On a value of the wrong type.
+        ValueError: On a value out of range or a sequence of the wrong length.
+    """
+    num_stages = len(blocks_per_stage)
+    if multi_grid is not None:
+        multi_grid = integers('multi_grid', multi_grid, length=blocks_per_stage[-1], what='block of the last stage')
+    strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
+    dilations = (1,) * num_stages if dilations is None else dilations
+    return plan_stages(
+        blocks_per_stage,
+        stem_channels=architecture.stem_channels,
+        base_channels=integer('base_channels', base_channels, least=1),
+        groups=architecture.groups,
+        base_width=architecture.base_width,
+        strides=integers('strides', strides, length=num_stages, what='stage'),
+        dilations=integers('dilations', dilations, length=num_stages, what='stage'),
+        multi_grid=multi_grid,
+        contract_dilation=boolean('contract_dilation', contract_dilation),
+        avg_down_stride=boolean('avg_down_stride', avg_down_stride),
+        avd_in_dilated=boolean('avd_in_dilated', avd_in_dilated),
+        drop_path_rate=probability('drop_path_rate', drop_path_rate),
+        stage_with_dcn=stage_with_dcn,
+        dcn_on_strided=dcn_on_strided,
+    )
+
+
 def check_style(style: Any) -> None:
     """Refuse every `style` but 'pytorch'."""
     if style == 'caffe':
@@ -148,7 +192,8 @@ def check_widths(plans: Sequence[StagePlan], architecture: Architecture, *, redu
     if architecture.base_width < 16:
         warnings.warn(
             f'base_width={architecture.base_width} with groups={groups} makes the first stage '
-            f'{plans[0].blocks[0].width} channels wide; base_width counts the channels of one group in a 64-channel bottleneck, and the released '
+            f'{plans[0].blocks[0].width} channels wide; base_width counts '
+            'the channels of one group in a 64-channel bottleneck, and the released '
             'networks have 64, 40 or 24',
             stacklevel=4,
         )

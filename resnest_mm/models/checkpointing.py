@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 from torch import Tensor, nn
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils.checkpoint import checkpoint
 
 from .norm import has_running_stats
@@ -15,8 +14,8 @@ from .norm import has_running_stats
 def run_checkpointed(block: nn.Module, x: Tensor) -> Tensor:
     """Return `block(x)` without keeping its activations; the backward pass computes them again.
 
-    A batch norm would count the batch a second time then. During that second forward pass its running statistics are
-    switched off, which leaves its output in training as it was: it normalises by the batch.
+    A batch norm would count the batch a second time then. During that second forward pass it writes its running
+    statistics into copies, which its output in training does not depend on.
 
     Args:
         block: Module to run.
@@ -24,23 +23,20 @@ def run_checkpointed(block: nn.Module, x: Tensor) -> Tensor:
     """
 
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-        return contextlib.nullcontext(), _untracked(block)
+        return contextlib.nullcontext(), _statistics_in_copies(block)
 
     y: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
     return y
 
 
 @contextlib.contextmanager
-def _untracked(block: nn.Module) -> Iterator[None]:
-    tracking = [m for m in block.modules() if has_running_stats(m) and m.training and m.track_running_stats]
-    momenta = [m.momentum for m in tracking]
-    for module in tracking:
-        module.track_running_stats = False  # type: ignore[assignment]
-        if isinstance(module, _InstanceNorm):  # it hands its statistics on whatever that switch says
-            module.momentum = 0.0
+def _statistics_in_copies(block: nn.Module) -> Iterator[None]:
+    norms = [module for module in block.modules() if has_running_stats(module) and module.training]
+    originals = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+    for norm, name, buffer in originals:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for module, momentum in zip(tracking, momenta, strict=True):
-            module.track_running_stats = True  # type: ignore[assignment]
-            module.momentum = momentum
+        for norm, name, buffer in originals:
+            setattr(norm, name, buffer)

@@ -1,4 +1,4 @@
-"""Deformable convolutions whose offsets start at zero and keep to their own split.
+"""Deformable convolutions that predict their own offsets, from zero on and by a grouped convolution.
 
 Importing this module needs mmcv's compiled ops.
 """
@@ -17,7 +17,7 @@ VALUES_PER_TAP: Final = {'DCN': 2, 'DCNv2': 3}
 
 
 class OffsetConv(nn.Conv2d):
-    """Predicts the offsets of one group of input channels from these channels alone; zero until trained.
+    """Predicts offsets with as many groups as there are deformable ones; zero until trained.
 
     Source: `conv2_offset` in `resnest/d2/resnest.py` of zhanghang1989/ResNeSt@1dfb3e8.
     """
@@ -65,6 +65,9 @@ class SplitDeformConv2d(DeformConv2d):
 
 class SplitModulatedDeformConv2d(ModulatedDeformConv2d):
     """Deformable convolution, version 2, that predicts its own offsets and modulations in (0, 1).
+
+    Of what `conv_offset` predicts, the first two thirds are offsets and the last third modulations, across its groups:
+    released weights have this order.
 
     Args:
         in_channels: Input channels.

@@ -37,8 +37,8 @@ def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[d
 
     Raises:
         TypeError: Where an entry is no dict with a type.
-        ValueError: On both arguments at once, on two checkpoints, on the name of ResNet weights, and on an initialiser that
-            is unknown or cannot be built.
+        ValueError: On both arguments at once, on two checkpoints, on the name of ResNet weights, and on an initialiser
+            that is unknown or cannot be built.
     """
     if pretrained is not None:
         if not isinstance(pretrained, str):
@@ -129,6 +129,6 @@ def _check_pretrained(entry: Mapping[str, Any]) -> None:
             raise TypeError(f'init_cfg Pretrained {name}={entry[name]!r} must be a text')
     if _RESNET_NAME.fullmatch(checkpoint):
         raise ValueError(
-            f'checkpoint={checkpoint!r} holds the weights of a ResNet, which fill only a part of a ResNeSt; use those of '
-            'a ResNeSt, such as open-mmlab://resnest50, or init_cfg=None'
+            f'checkpoint={checkpoint!r} holds the weights of a ResNet, which fill only a part of a ResNeSt; use '
+            'those of a ResNeSt, such as open-mmlab://resnest50, or init_cfg=None'
         )

@@ -11,7 +11,7 @@ from mmcv.cnn import build_conv_layer, build_norm_layer
 
 from .arguments import RECTIFIED
 from .checks import boolean, integer
-from .norm import resolve_layer
+from .norm import is_batch_norm, resolve_layer
 from .plan import StagePlan
 
 
@@ -21,7 +21,7 @@ def trial(what: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         try:
             yield
-        except (TypeError, ValueError, KeyError, AttributeError, AssertionError, ZeroDivisionError) as error:
+        except Exception as error:  # whatever a layer has against its arguments
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f'{what}: {reason}') from error
 
@@ -37,12 +37,13 @@ def layer_config(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def norm_config(name: str, value: Any, *, channels: Iterable[int]) -> Mapping[str, Any]:
-    """Return `value` if it is the config of a norm that can be built for all these numbers of channels."""
+def norm_config(name: str, value: Any, *, channels: Iterable[int], size: int) -> Mapping[str, Any]:
+    """Return `value` if it is the config of a norm for these numbers of channels on maps of `size` squared values."""
     cfg = layer_config(name, value)
+    batch = 2 if is_batch_norm(cfg) else 1
     for count in sorted(set(channels)):
-        with trial(f'{name}={dict(cfg)} cannot normalise {count} channels'):
-            build_norm_layer(dict(cfg), count)
+        with trial(f'{name}={dict(cfg)} cannot normalise {count} channels of {size}x{size} values'), torch.no_grad():
+            build_norm_layer(dict(cfg), count)[1].eval()(torch.zeros(batch, count, size, size))
     return cfg
 
 

@@ -44,7 +44,7 @@ def pooled_norm_cfg(norm_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
     Args:
         norm_cfg: The backbone's norm.
     """
-    if _is_batch_norm(norm_cfg):
+    if is_batch_norm(norm_cfg):
         return norm_cfg
     return {'type': 'GN', 'num_groups': 1, 'requires_grad': norm_cfg.get('requires_grad', True)}
 
@@ -63,6 +63,7 @@ def resolve_layer(kind: str | type) -> type | None:
     return found
 
 
-def _is_batch_norm(cfg: Mapping[str, Any]) -> bool:
+def is_batch_norm(cfg: Mapping[str, Any]) -> bool:
+    """Say whether a config describes a norm that compares the images of a batch."""
     kind = resolve_layer(cfg['type'])
     return kind is not None and issubclass(kind, _BatchNorm)

@@ -25,7 +25,7 @@ from .initialization import (
 )
 from .keywords import explain_unknown_keywords
 from .norm import BATCH_NORM, norm_factory, pooled_norm_cfg
-from .plan import StagePlan, norm_widths, plan_stages
+from .plan import norm_widths
 from .plugins import plan_plugins
 from .split_attention import gate_channels
 from .stage import Stage
@@ -69,7 +69,8 @@ class ResNeSt(BaseModule):
             out) and `fallback_on_stride` (False), which keeps a plain convolution in the blocks with a stride.
         stage_with_dcn: Which stages have them; None means none.
         plugins: Extra layers, entries `dict(cfg=dict(type=...), position='after_conv1|2|3', stages=(...))`.
-        with_cp: Whether blocks compute their activations again in the backward pass to save memory.
+        with_cp: Whether blocks compute their activations again in the backward pass to save memory. Under
+            `torch.compile` the compiler decides about that instead.
         drop_path_rate: Drop probability in [0, 1) of the last block's residual branch; rises linearly from 0.
         zero_init_residual: Whether the last norm of each block starts at zero, which makes the block an identity.
         pretrained: Short for `init_cfg=dict(type='Pretrained', checkpoint=pretrained)`.
@@ -139,7 +140,7 @@ class ResNeSt(BaseModule):
         stage_with_dcn = checks.booleans('stage_with_dcn', stage_with_dcn, length=num_stages, what='stage')
         dcn = layer_configs.deform_config(dcn, stage_with_dcn, radix=architecture.radix)
         blocks_per_stage = BLOCKS_PER_STAGE[architecture.depth][:num_stages]
-        plans = _plan(
+        plans = arguments.plan_network(
             architecture,
             blocks_per_stage,
             base_channels=base_channels,
@@ -161,6 +162,7 @@ class ResNeSt(BaseModule):
             'norm_cfg',
             BATCH_NORM if norm_cfg is None else norm_cfg,
             channels=norm_widths(plans, stem_channels=architecture.stem_channels, radix=architecture.radix),
+            size=2,
         )
         attn_norm_cfg = layer_configs.norm_config(
             'attn_norm_cfg',
@@ -170,6 +172,7 @@ class ResNeSt(BaseModule):
                 for plan in plans
                 for block in plan.blocks
             ],
+            size=1,
         )
         settings = BlockSettings(
             radix=architecture.radix,
@@ -205,7 +208,7 @@ class ResNeSt(BaseModule):
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         for index, plan in enumerate(plans):
             blocks = [Bottleneck(block, settings=settings, plugins=plugins_by_stage[index]) for block in plan.blocks]
-            self.add_module(f'layer{index + 1}', Stage(blocks, with_cp=with_cp and index >= frozen_stages))
+            self.add_module(f'layer{index + 1}', Stage(blocks, with_cp=with_cp))
         self.stage_names = tuple(f'layer{index + 1}' for index in range(num_stages))
         self.register_load_state_dict_pre_hook(_note_loaded_weights)
         self._hold_still()
@@ -274,8 +277,8 @@ class ResNeSt(BaseModule):
         self.warned_of_frozen_random_weights = True
         warnings.warn(
             f'frozen_stages={self.frozen_stages} and norm_eval={self.norm_eval} freeze {frozen} of a ResNeSt that no '
-            'weights were loaded into: they stay at their random or initial values. Give init_cfg=dict(type="Pretrained", '
-            'checkpoint=...), or train with frozen_stages=-1 and norm_eval=False',
+            'weights were loaded into: they stay at their random or initial values. Give '
+            'init_cfg=dict(type="Pretrained", checkpoint=...), or train with frozen_stages=-1 and norm_eval=False',
             stacklevel=3,
         )
 
@@ -283,43 +286,3 @@ class ResNeSt(BaseModule):
 def _note_loaded_weights(backbone: ResNeSt, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     if any(key.startswith(f'{prefix}stem.') for key in state):
         backbone.has_loaded_weights = True
-
-
-def _plan(
-    architecture: arguments.Architecture,
-    blocks_per_stage: Sequence[int],
-    *,
-    base_channels: int,
-    strides: Sequence[int] | None,
-    dilations: Sequence[int] | None,
-    multi_grid: Sequence[int] | None,
-    contract_dilation: bool,
-    avg_down_stride: bool,
-    avd_in_dilated: bool,
-    drop_path_rate: float,
-    stage_with_dcn: Sequence[bool],
-    dcn_on_strided: bool,
-) -> tuple[StagePlan, ...]:
-    num_stages = len(blocks_per_stage)
-    if multi_grid is not None:
-        multi_grid = checks.integers(
-            'multi_grid', multi_grid, length=blocks_per_stage[-1], what='block of the last stage'
-        )
-    strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
-    dilations = (1,) * num_stages if dilations is None else dilations
-    return plan_stages(
-        blocks_per_stage,
-        stem_channels=architecture.stem_channels,
-        base_channels=checks.integer('base_channels', base_channels, least=1),
-        groups=architecture.groups,
-        base_width=architecture.base_width,
-        strides=checks.integers('strides', strides, length=num_stages, what='stage'),
-        dilations=checks.integers('dilations', dilations, length=num_stages, what='stage'),
-        multi_grid=multi_grid,
-        contract_dilation=checks.boolean('contract_dilation', contract_dilation),
-        avg_down_stride=checks.boolean('avg_down_stride', avg_down_stride),
-        avd_in_dilated=checks.boolean('avd_in_dilated', avd_in_dilated),
-        drop_path_rate=checks.probability('drop_path_rate', drop_path_rate),
-        stage_with_dcn=stage_with_dcn,
-        dcn_on_strided=dcn_on_strided,
-    )

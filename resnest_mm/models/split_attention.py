@@ -126,7 +126,8 @@ class SplitAttention(nn.Module):
         # Scripting skips what stands under a constant that is False, but not what follows it behind an `and`.
         if self.bn1_is_batch_norm:  # noqa: SIM102
             if self.bn1.training and self._values_per_channel(context) == 1 and self.bn1.running_mean is not None:
-                if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+                # Neither compiler can take a warning into its graph.
+                if not torch.jit.is_scripting() and not torch.compiler.is_compiling():  # type: ignore[attr-defined]
                     _warn_of_single_value()
                 return F.batch_norm(
                     context,

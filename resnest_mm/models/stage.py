@@ -16,7 +16,8 @@ class Stage(nn.Sequential):
 
     Args:
         blocks: The bottlenecks.
-        with_cp: Whether each block's activations are computed again in the backward pass instead of kept.
+        with_cp: Whether each block's activations are computed again in the backward pass instead of kept. A compiled
+            graph does not, because the compiler chooses by itself what to compute again.
     """
 
     def __init__(self, blocks: Iterable[Bottleneck], *, with_cp: bool) -> None:
@@ -25,7 +26,7 @@ class Stage(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the last bottleneck's output."""
-        recompute = self.with_cp and torch.is_grad_enabled()
+        recompute = self.with_cp and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         for block in self:
             x = run_checkpointed(block, x) if recompute else block(x)
         return x

@@ -20,7 +20,9 @@ def read(path: Path) -> Config:
 
 def without_weights(model: dict) -> dict:
     model = model.copy()
-    model['backbone'] = {key: value for key, value in model['backbone'].items() if key not in ('init_cfg', 'pretrained')}
+    model['backbone'] = {
+        key: value for key, value in model['backbone'].items() if key not in ('init_cfg', 'pretrained')
+    }
     return model
 
 

@@ -1,0 +1,164 @@
+"""C8: a training batch of one image does not stop a training, and batches of more are plain batch norm."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnest_mm.models import ResNeSt, SplitAttention, split_attention
+
+from .tiny import batch_norms, changed, image, scatter, snapshot, tiny
+
+norm_types = pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
+
+
+@pytest.fixture(autouse=True)
+def warn_again() -> Iterator[None]:
+    """Forget that the warning was given, which happens once a process."""
+    split_attention._warn_of_single_value.cache_clear()
+    yield
+    split_attention._warn_of_single_value.cache_clear()
+
+
+def train_step(backbone: ResNeSt, x: Tensor) -> dict[str, Tensor]:
+    backbone.zero_grad()
+    sum(y.square().mean() for y in backbone(x)).backward()
+    return {name: p.grad.clone() for name, p in backbone.named_parameters() if p.grad is not None}
+
+
+@norm_types
+def test_one_image_trains_and_warns_once(norm: str) -> None:
+    backbone = tiny(num_stages=2, norm_cfg={'type': norm}).train()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        gradients = train_step(backbone, image(1))
+        train_step(backbone, image(1))
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 1
+    assert messages[0].startswith('a training batch of one image leaves the batch norm behind the global pooling')
+    assert set(gradients) == {name for name, _ in backbone.named_parameters()}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert all(gradients[f'layer{stage}.0.conv2.fc1.weight'].abs().max() > 0 for stage in (1, 2))
+
+
+@pytest.mark.filterwarnings('ignore:a training batch of one image')
+@norm_types
+def test_one_image_leaves_the_statistics_behind_the_pooling_and_moves_all_others(norm: str) -> None:
+    backbone = tiny(num_stages=2, norm_cfg={'type': norm}).train()
+    before = snapshot(backbone)
+    train_step(backbone, image(1))
+    statistics = {name for name in before if name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))}
+    assert changed(before, backbone) == {name for name in statistics if '.conv2.bn1.' not in name}
+
+
+def by_hand(layer: SplitAttention, x: Tensor, *, radix: int, running: bool) -> Tensor:
+    """Split attention with one group in training, its inner norm by batch or by running statistics."""
+    norm = layer.bn0
+    y = F.batch_norm(layer.conv(x), None, None, norm.weight, norm.bias, training=True, eps=norm.eps).relu()
+    splits = y.view(len(x), radix, -1, *y.shape[2:])
+    context = layer.fc1(splits.sum(1).mean((2, 3), keepdim=True))
+    norm = layer.bn1
+    if running:
+        shape = (1, -1, 1, 1)
+        context = (context - norm.running_mean.view(shape)) / (norm.running_var.view(shape) + norm.eps).sqrt()
+        context = context * norm.weight.view(shape) + norm.bias.view(shape)
+    else:
+        context = F.batch_norm(context, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+    gates = layer.fc2(context.relu()).view(len(x), radix, -1).softmax(1)
+    return (gates[:, :, :, None, None] * splits).sum(1)
+
+
+@pytest.mark.filterwarnings('ignore:a training batch of one image')
+@pytest.mark.parametrize(('batch', 'running'), [(1, True), (2, False), (3, False)])
+@pytest.mark.parametrize('norm', [nn.BatchNorm2d, nn.SyncBatchNorm])
+def test_inner_norm_by_hand(norm: type[nn.Module], batch: int, running: bool) -> None:
+    """One image is normalised by running statistics, more by their own."""
+    torch.manual_seed(0)
+    layer = SplitAttention(8, 8, norm=norm).double().train()
+    scatter(layer)
+    x = image(batch, (4, 5), channels=8).double()
+    wanted = [*layer.parameters()]
+    expected = by_hand(layer, x, radix=2, running=running)
+    found = layer(x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for a, b in zip(
+        torch.autograd.grad(found.square().sum(), wanted),
+        torch.autograd.grad(expected.square().sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize('batch', [2, 3])
+@norm_types
+def test_more_images_are_bitwise_plain_batch_norm(norm: str, batch: int) -> None:
+    """The branch for one image must not touch any other batch: maps, gradients and statistics."""
+    ours = tiny(num_stages=2, norm_cfg={'type': norm}).train()
+    scatter(ours)
+    plain = tiny(num_stages=2, norm_cfg={'type': norm}).train()
+    plain.load_state_dict(ours.state_dict())
+    for block in plain.bottlenecks:
+        block.conv2.bn1_is_batch_norm = False  # the inner norm is then simply called
+    x = image(batch)
+    for a, b in zip(ours(x), plain(x), strict=True):
+        assert torch.equal(a, b)
+    ours_gradients, plain_gradients = train_step(ours, x), train_step(plain, x)
+    assert all(torch.equal(ours_gradients[name], plain_gradients[name]) for name in plain_gradients)
+    assert changed(snapshot(plain), ours) == set()
+
+
+@pytest.mark.filterwarnings('ignore:a training batch of one image')
+def test_an_epoch_whose_last_batch_is_one_image() -> None:
+    """205 images in batches of 4 leave one over; nine in batches of 4 do too."""
+    backbone = tiny(num_stages=2).train()
+    for batch in (4, 4, 1, 4, 4, 1):
+        assert all(gradient.isfinite().all() for gradient in train_step(backbone, image(batch)).values())
+    counts = {name: int(norm.num_batches_tracked) for name, norm in batch_norms(backbone).items()}
+    assert {count for name, count in counts.items() if name.endswith('conv2.bn1')} == {4}
+    assert {count for name, count in counts.items() if not name.endswith('conv2.bn1')} == {6}
+
+
+def test_evaluation_of_one_image_is_silent() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        tiny(num_stages=1).eval()(image(1))
+
+
+def test_norm_eval_needs_no_exception() -> None:
+    backbone = tiny(num_stages=1, norm_eval=True)
+    backbone.load_state_dict(backbone.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        train_step(backbone.train(), image(1))
+
+
+def test_two_devices_of_one_image_have_two_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A synchronised norm sees the images of all devices, a plain one those of its own."""
+    context = torch.zeros(1, 32, 1, 1)
+    synchronised, plain = SplitAttention(8, 8, norm=nn.SyncBatchNorm), SplitAttention(8, 8)
+    assert (synchronised._values_per_channel(context), plain._values_per_channel(context)) == (1, 1)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.distributed, 'get_world_size', lambda group=None: 2)
+    assert (synchronised._values_per_channel(context), plain._values_per_channel(context)) == (2, 1)
+
+
+def test_norm_without_running_statistics_says_what_torch_says() -> None:
+    backbone = tiny(num_stages=1, norm_cfg={'type': 'BN', 'track_running_stats': False}).train()
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        backbone(image(1))
+
+
+def test_inner_norm_of_more_images_is_bitwise_torchs() -> None:
+    layer = SplitAttention(8, 8).train()
+    scatter(layer)
+    plain = nn.BatchNorm2d(32)
+    plain.load_state_dict(layer.bn1.state_dict())
+    for batch in (2, 4):
+        context = image(batch, (1, 1), channels=32)
+        assert torch.equal(layer.normalize_context(context), plain(context))
+    assert changed(snapshot(plain), layer.bn1) == set()

@@ -1,0 +1,74 @@
+"""Compare the backbone with the official network and with mmdet's and mmseg's, by value, with random weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from resnest_mm.engine.errors import UserError, run_tool
+
+if TYPE_CHECKING:
+    from resnest_mm.analysis.parity import Row
+
+EXAMPLE = """\
+examples:
+  python tools/verify_parity.py --only official
+  python tools/verify_parity.py --markdown > parity.md
+
+prints the largest difference by the largest value of: the maps C2 to C5 in evaluation and in training, the running
+statistics after that step, the gradients of all parameters (float64, two networks); all else is float32
+exit code: 0 if all are equal, 1 if one differs by more than its tolerance, 2 if a package to compare with is missing
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from resnest_mm.analysis.oracles import GROUPS
+    from resnest_mm.engine.cli import ToolParser
+
+    parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', choices=list(GROUPS), help='compare with these only (default: all)')
+    parser.add_argument('--size', type=int, default=64, help='side of the images in pixels (default: %(default)s)')
+    parser.add_argument('--markdown', action='store_true', help='print a Markdown table')
+    return parser
+
+
+def verify(argv: Sequence[str] | None) -> list[Row]:
+    """Compare everything, print the table and return the rows that differ."""
+    from resnest_mm.analysis.oracles import GROUPS
+    from resnest_mm.analysis.parity import SMALLEST, compare, render_table
+
+    args = build_parser().parse_args(argv)
+    if args.size < SMALLEST:
+        raise UserError(f'--size {args.size}: images must have a side of {SMALLEST} pixels or more')
+    pairs = [pair for name, group in GROUPS.items() if args.only in (None, name) for pair in group()]
+    rows: list[Row] = []
+    for number, pair in enumerate(pairs, start=1):
+        begin = time.perf_counter()
+        rows.append(compare(pair, size=args.size))
+        seconds = time.perf_counter() - begin
+        verdict = 'equal' if rows[-1].passed else 'DIFFERENT'
+        print(f'{number}/{len(pairs)} {pair.label}: {verdict} ({seconds:.1f} s)', file=sys.stderr, flush=True)
+    print(render_table(rows, markdown=args.markdown))
+    return [row for row in rows if not row.passed]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        The exit code: 0 if all are equal, 1 if one differs, 2 after a mistake of the user.
+    """
+    different: list[Row] = []
+    code = run_tool(lambda: different.extend(verify(argv)))
+    return code or int(bool(different))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
