@@ -40,7 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 def train(argv: Sequence[str] | None) -> None:
     """Check everything, then train."""
-    from resnest_mm.engine import build_check, checkpoints, cli, config, preflight, settings, single_gpu
+    from resnest_mm.engine import (
+        build_check,
+        checkpoints,
+        cli,
+        config,
+        preflight,
+        preprocessing,
+        pretrained,
+        settings,
+        single_gpu,
+    )
 
     args = cli.parse(build_parser(), argv)
     checkpoints.allow_mmengine_checkpoints()
@@ -64,6 +74,8 @@ def train(argv: Sequence[str] | None) -> None:
     preflight.check_data(cfg, splits=('train', 'val'))
     preflight.check_training_checkpoints(cfg)
     build_check.check_build(cfg, splits=('train', 'val'))
+    pretrained.fetch_pretrained(cfg)
+    notes += preprocessing.preprocessing_notes(cfg)
     if args.resume == 'auto' and checkpoints.last_checkpoint(cfg.work_dir) is None:
         notes.append(f'--resume: no checkpoint in {cfg.work_dir}; training starts from the beginning')
 

@@ -12,7 +12,9 @@ from mmengine.fileio import join_path
 
 from resnest_mm.engine.checkpoints import check_checkpoint, is_remote, last_checkpoint
 from resnest_mm.engine.errors import UserError
+from resnest_mm.engine.pretrained import checkpoint_key
 from resnest_mm.engine.walk import iter_datasets, iter_dicts
+from resnest_mm.weights.records import find_record
 
 DEMO_ROOT = 'data/demo'
 _FILE_KEYS = (
@@ -78,6 +80,8 @@ def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
 def check_training_checkpoints(cfg: Config) -> None:
     """Refuse a training whose checkpoints are missing: `load_from`, `--resume`, or pretrained weights in the model.
 
+    Published weights by name are not looked for here: `resnest_mm.engine.pretrained.fetch_pretrained` brings them.
+
     Raises:
         UserError: The first missing one.
     """
@@ -88,8 +92,8 @@ def check_training_checkpoints(cfg: Config) -> None:
         if last is not None:
             check_checkpoint(str(last), source=f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}')
     for key, node in iter_dicts(cfg.get('model'), 'model'):
-        name = 'checkpoint' if str(node.get('type')).rpartition('.')[2] == 'Pretrained' else 'pretrained'
-        if isinstance(node.get(name), str):
+        name = checkpoint_key(node)
+        if isinstance(node.get(name), str) and find_record(node[name]) is None:
             check_checkpoint(node[name], source=f'{key}.{name}')
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from resnest_mm.registry import WEIGHT_INITIALIZERS
 
-from .layouts import describe_layout
+from .errors import CheckpointError
+from .first_conv import fit_first_conv
+from .layouts import OWN, recognise
+from .reading import backbone_of, read_state
+from .record import Record
+from .records import find_record
 
-FIRST_CONV: Final = 'stem.0.weight'
+__all__ = ['CheckpointError', 'Pretrained', 'fit_state', 'load_backbone', 'read_state']
+
 _NOT_OF_THE_BACKBONE: Final = ('fc.', 'head.fc.')
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit, with what to do about it."""
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -29,8 +29,11 @@ class Pretrained:
     """Fill a ResNeSt from a checkpoint.
 
     Args:
-        checkpoint: A path, URL or name such as `open-mmlab://resnest50`.
-        prefix: Prefix of the backbone's keys where the file holds a whole model, e.g. `backbone.`.
+        checkpoint: Name of a published weight, such as `resnest50`, a path, a URL, or a name in a scheme of mmengine
+            such as `open-mmlab://resnest50`. Published weights are checked by their hash, and brought from the layout
+            that they have to this one; any other file has to have it.
+        prefix: Prefix of the backbone's keys where the file holds a whole model, e.g. `backbone.`. Not needed for
+            published weights.
         map_location: Device to load to.
         strict: Whether a checkpoint that does not fill the whole backbone is an error. With False what fits is loaded
             and the rest keeps its initial values, which is logged.
@@ -57,47 +60,21 @@ class Pretrained:
         Raises:
             CheckpointError: On a file that cannot be read or does not fit.
         """
-        state = read_state(self.checkpoint, prefix=self.prefix, map_location=self.map_location)
+        record = find_record(self.checkpoint)
+        prefix = self.prefix if record is None else None
+        state = read_state(self.checkpoint, prefix=prefix, map_location=self.map_location)
+        if record is not None:
+            state = backbone_of(state, record, prefix=self.prefix)
         fitted = fit_state(module, state, source=self.checkpoint, strict=self.strict)
 
         def load() -> None:
             module.load_state_dict(fitted, strict=False)
-            print_log(f'{self.checkpoint}: loaded {len(fitted)} tensors into the backbone', logger='current')
+            print_log(
+                f'{self.checkpoint}: loaded {len(fitted)} tensors into the backbone{_expectation(record)}',
+                logger='current',
+            )
 
         return load
-
-
-def read_state(checkpoint: str, *, prefix: str | None, map_location: str = 'cpu') -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name.
-
-    Args:
-        checkpoint: A path, URL or name known to mmengine.
-        prefix: Only keys with this prefix are returned, without it; None returns all.
-        map_location: Device to load to.
-
-    Raises:
-        CheckpointError: On a file that cannot be read, holds no tensors, or none with the prefix.
-    """
-    try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {reason}') from error
-    for container in ('state_dict', 'model'):
-        if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
-            content = content[container]
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f'checkpoint {checkpoint!r} holds a {type(content).__name__}, not a dict of tensors')
-    state = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if prefix is not None:
-        dotted = prefix if prefix.endswith('.') else f'{prefix}.'
-        chosen = {key[len(dotted) :]: value for key, value in state.items() if key.startswith(dotted)}
-        if not chosen:
-            raise CheckpointError(
-                f'checkpoint {checkpoint!r} has no key with prefix={prefix!r}; its first keys are {sorted(state)[:3]}'
-            )
-        state = chosen
-    return state
 
 
 def load_backbone(
@@ -155,7 +132,7 @@ def fit_state(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, 
             + _first(
                 'of another shape', [f'{k} {tuple(given[k].shape)} for {tuple(wanted[k].shape)}' for k in reshaped]
             )
-            + f'. It looks like {describe_layout(state)}: {_advice(state, wanted)}'
+            + f'. {_describe(state, wanted)}'
         )
         if strict:
             raise CheckpointError(f'{message}. To load what fits all the same, say strict=False in init_cfg')
@@ -163,29 +140,10 @@ def fit_state(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, 
     return matched
 
 
-def fit_first_conv(given: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Fit the first convolution in `given` to the image channels of the backbone, in place of the mapping's entry.
-
-    A grey image answers with the response to it as RGB; four and more channels repeat the colours in turn, each divided
-    by how often it occurs, so that repeated input answers as RGB does.
-
-    Args:
-        given: Tensors by name; its entry is replaced.
-        wanted: The backbone's own.
-    """
-    weight, target = given.get(FIRST_CONV), wanted.get(FIRST_CONV)
-    if weight is None or target is None or weight.dim() != 4 or target.dim() != 4:
-        return
-    outputs, colours = weight.shape[:2]
-    channels = target.shape[1]
-    if colours != 3 or channels == 3 or outputs != target.shape[0]:
-        return
-    if channels < colours:
-        given[FIRST_CONV] = weight.sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
-    else:
-        source = [channel % colours for channel in range(channels)]
-        shares = weight.new_tensor([source.count(colour) for colour in source]).view(1, -1, 1, 1)
-        given[FIRST_CONV] = weight[:, source] / shares
+def _expectation(record: Record | None) -> str:
+    if record is None:
+        return ''
+    return f', which expects {record.channel_order} images, mean {list(record.mean)}, std {list(record.std)}'
 
 
 def _belongs_elsewhere(key: str, wanted: Mapping[str, Tensor]) -> bool:
@@ -208,18 +166,16 @@ def _blocks(keys: Mapping[str, Tensor]) -> tuple[int, ...]:
     return tuple(len(found[stage]) for stage in sorted(found))
 
 
-def _advice(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    layout = describe_layout(state)
-    if 'prefix' in layout:
-        return "name the backbone's part of the file, e.g. init_cfg=dict(type='Pretrained', prefix='backbone.', ...)"
-    if 'official' in layout:
-        return 'rename its keys with resnest_mm.weights.from_official and save the result'
-    if 'ResNet without' in layout:
-        return 'use the weights of a ResNeSt, such as open-mmlab://resnest50'
-    if 'of this layout' in layout:
-        stem = state['stem.6.weight'].shape[0] if 'stem.6.weight' in state else '?'
-        return (
-            f'its stages have {_blocks(state)} blocks and its stem {stem} channels, the backbone has {_blocks(wanted)} and '
-            f'{wanted["stem.6.weight"].shape[0]}; choose the depth, stem_channels, radix, groups and base_width of the file'
+def _describe(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    layout = recognise(state)
+    details = ''
+    if layout is OWN:
+        details = (
+            f'its stages have {_blocks(state)} blocks and its stem {_stem_channels(state)} channels, the backbone has '
+            f'{_blocks(wanted)} and {_stem_channels(wanted)}; '
         )
-    return 'its keys have to be renamed to this layout first'
+    return f'It looks like {layout.name}: {details}{layout.advice}'
+
+
+def _stem_channels(state: Mapping[str, Tensor]) -> int | str:
+    return state['stem.6.weight'].shape[0] if 'stem.6.weight' in state else '?'

@@ -1,0 +1,54 @@
+"""Whether a file is the one that was published."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+_CHUNK: Final = 1 << 20
+
+
+def file_digest(file: Path, algorithm: str = 'sha256') -> str:
+    """Return the hash of a file in hexadecimal digits.
+
+    Args:
+        file: The file.
+        algorithm: A name that hashlib knows.
+    """
+    state = hashlib.new(algorithm, usedforsecurity=False)
+    with file.open('rb') as stream:
+        while chunk := stream.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:
+    """Return what is wrong with a file, or None where nothing is.
+
+    Args:
+        file: The file.
+        digest: Published hash, or its beginning. None: the file is only looked at for what an interrupted or refused
+            download leaves behind.
+        algorithms: What the hash may be of.
+    """
+    if digest is None:
+        return _looks_broken(file)
+    found = {algorithm: file_digest(file, algorithm) for algorithm in algorithms}
+    if any(value.startswith(digest) for value in found.values()):
+        return None
+    algorithm, value = next(iter(found.items()))
+    kinds = ' or '.join(found)
+    return f'its {algorithm} begins with {value[: len(digest)]}, but the {kinds} of the published file with {digest}'
+
+
+def _looks_broken(file: Path) -> str | None:
+    with file.open('rb') as stream:
+        start = stream.read(2)
+    if start == b'PK' and not zipfile.is_zipfile(file):
+        return 'it is cut short'
+    if start[:1] == b'<':
+        return 'it is a web page'
+    return None if start else 'it is empty'

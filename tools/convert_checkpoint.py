@@ -1,0 +1,96 @@
+"""Convert a ResNeSt checkpoint between file formats and key layouts, whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnest_mm.engine.errors import UserError, run_tool
+
+EXAMPLE = """\
+examples:
+  python tools/convert_checkpoint.py resnest50-528c19ca.pth resnest50_mmdet.pth
+  python tools/convert_checkpoint.py model_final.pkl faster-rcnn_s50.pth --from detectron2 --part detector
+  python tools/convert_checkpoint.py epoch_12.pth backbone.safetensors --part backbone --to official --dtype float16
+  python tools/convert_checkpoint.py --matrix
+
+exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.weights.dispatch import PARTS
+    from resnest_mm.weights.layouts import ALIASES, LAYOUTS
+    from resnest_mm.weights.writing import DTYPES
+
+    layouts = [*LAYOUTS, *ALIASES]
+    parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', nargs='?', type=Path, help='.pth, .pt, .pkl (detectron2), .npz or .safetensors')
+    parser.add_argument('target', nargs='?', type=Path, help='file to write: .pth or .safetensors')
+    parser.add_argument('--from', dest='origin', choices=['auto', *layouts], default='auto', help='layout of SOURCE')
+    parser.add_argument('--to', choices=layouts, default='mmdet', help='layout of TARGET (default: mmdet)')
+    parser.add_argument('--part', choices=PARTS, help='what to convert (default: all of the checkpoint)')
+    parser.add_argument('--prefix', help='convert the keys with this prefix, e.g. backbone., and leave the others out')
+    parser.add_argument('--entry', help='entry of SOURCE with the tensors, e.g. ema_state_dict (default: found)')
+    parser.add_argument('--dtype', choices=list(DTYPES), help='precision to write (default: as it is)')
+    parser.add_argument(
+        '--stock-heads', action='store_true', help="a detector's heads as mmdet has them where the authors' differ"
+    )
+    parser.add_argument(
+        '--offsets', choices=['dense', 'grouped'], help='of deformable convolutions: as mmcv has them, or the authors'
+    )
+    parser.add_argument('--dry-run', action='store_true', help='do everything but write')
+    parser.add_argument('--force', action='store_true', help='replace TARGET where it exists')
+    parser.add_argument('--trust', action='store_true', help='run whatever code SOURCE asks for; know where it is from')
+    parser.add_argument('--matrix', action='store_true', help='print which layout converts to which, and stop')
+    return parser
+
+
+def convert(argv: Sequence[str] | None) -> None:
+    """Check everything, then convert."""
+    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
+    from resnest_mm.weights import matrix
+    from resnest_mm.weights.converting import convert_file
+
+    args = build_parser().parse_args(argv)
+    if args.matrix:
+        print(matrix.render())
+        return
+    if args.source is None or args.target is None:
+        raise UserError('name SOURCE and TARGET, or say --matrix (see --help)')
+    allow_mmengine_checkpoints()
+    account = convert_file(
+        args.source,
+        args.target,
+        source_layout=args.origin,
+        target_layout=args.to,
+        part=args.part,
+        prefix=args.prefix,
+        entry=args.entry,
+        dtype=args.dtype,
+        stock_heads=args.stock_heads,
+        dense_offsets=None if args.offsets is None else args.offsets == 'dense',
+        trust=args.trust,
+        force=args.force,
+        dry_run=args.dry_run,
+    )
+    print(account)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        The exit code: 0 on success, 2 after a mistake of the user.
+    """
+    return run_tool(lambda: convert(argv))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

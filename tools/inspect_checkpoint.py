@@ -1,0 +1,54 @@
+"""Say what a checkpoint is: layout, network, numbers, what it converts to and how to use it. Nothing is written."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnest_mm.engine.errors import run_tool
+
+EXAMPLE = """\
+examples:
+  python tools/inspect_checkpoint.py resnest50-528c19ca.pth
+  python tools/inspect_checkpoint.py work_dirs/demo/epoch_12.pth --entry ema_state_dict
+
+exit code: 0 on success, 2 where the file cannot be read (one line on stderr)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from resnest_mm.engine.cli import ToolParser
+
+    parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file', type=Path, help='.pth, .pt, .pkl (detectron2), .npz or .safetensors')
+    parser.add_argument('--entry', help='entry of FILE with the tensors, e.g. ema_state_dict (default: found)')
+    parser.add_argument('--trust', action='store_true', help='run whatever code FILE asks for; know where it is from')
+    return parser
+
+
+def inspect(argv: Sequence[str] | None) -> None:
+    """Read the file and print what it is."""
+    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
+    from resnest_mm.weights.inspection import inspect_file
+
+    args = build_parser().parse_args(argv)
+    allow_mmengine_checkpoints()
+    print(inspect_file(args.file, entry=args.entry, trust=args.trust))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        The exit code: 0 on success, 2 after a mistake of the user.
+    """
+    return run_tool(lambda: inspect(argv))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
