@@ -1,4 +1,4 @@
-"""The BCCD recipe with mmdet's ResNet-18-D in place of the ResNeSt-14: the comparison beside it, of about equal cost."""
+"""The BCCD recipe with mmdet's ResNet-18-D in place of the ResNeSt-14: a comparison at about equal cost."""
 
 _base_ = './faster-rcnn_s14_fpn_bccd.py'
 

@@ -28,8 +28,8 @@ WHOLE_MODELS: Final = (
 """What is converted as a whole: part, source, target and how."""
 
 _FOLDED: Final = (
-    "the bias before the norm of each gate is folded into that norm's running mean: the same in evaluation and training "
-    'up to rounding'
+    "the bias before the norm of each gate is folded into that norm's running mean: the same in evaluation and "
+    'training up to rounding'
 )
 
 

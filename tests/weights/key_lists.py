@@ -1,8 +1,8 @@
 """Keys and shapes of the released models, written down in `key_lists/*.txt` apart from the code that converts them.
 
-In those files `{1..4}` counts, `{all2}` counts the blocks of stage 2 and `{rest2}` all but its first, `{stem}`, `{half}`
-and `{classes}` are sizes, `{bn}` stands for what a batch norm keeps, `{frozen}` for the same without its counter, and
-`{wb}` for a weight and its bias.
+In those files `{1..4}` counts, `{all2}` counts the blocks of stage 2 and `{rest2}` all but its first, `{stem}`,
+`{half}` and `{classes}` are sizes, `{bn}` stands for what a batch norm keeps, `{frozen}` for the same without its
+counter, and `{wb}` for a weight and its bias.
 """
 
 from __future__ import annotations

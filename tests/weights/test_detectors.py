@@ -224,7 +224,7 @@ def test_mmdets_own_detectors_stay_as_they_are() -> None:
     state['bbox_head.retina_cls.weight'] = torch.zeros(2)
     assert_equal(state, convert_detector(state))
     del state['backbone.layer1.0.bn1.bias']
-    with pytest.raises(ConversionError, match='missing: backbone.layer1.0.bn1.bias'):
+    with pytest.raises(ConversionError, match=r'missing: backbone.layer1.0.bn1.bias'):
         convert_detector(state)
 
 

@@ -146,9 +146,10 @@ def test_round_trip_is_exact(layout: str, groups: int) -> None:
 @pytest.mark.parametrize('name', VARIANTS)
 def test_every_variant_goes_through_every_layout(name: str) -> None:
     """All names and shapes of the 14 networks survive, also where they are too large to compute with."""
-    with torch.device('meta'):
-        given = dict(ResNeSt(variant=name).state_dict())
     variant = VARIANTS[name]
+    # ungrouping a gate and grouping it again looks at values, which tensors on meta have not
+    with torch.device('cpu' if variant.groups > 1 else 'meta'):
+        given = dict(ResNeSt(variant=name).state_dict())
     for layout in LAYOUTS:
         if layout == 'glasses' and variant.groups > 1 and variant.radix > 1:
             with pytest.raises(ConversionError, match='no order of its rows'):

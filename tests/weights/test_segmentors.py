@@ -139,5 +139,5 @@ def test_mmsegs_own_models_stay_as_they_are() -> None:
     state['decode_head.bottleneck.conv.weight'] = torch.zeros(1)
     same = convert_segmentor(state)
     assert same.keys() == state.keys() and all(torch.equal(same[key], value) for key, value in state.items())
-    with pytest.raises(ConversionError, match='1 unknown: decode_head.bottleneck.conv.weight'):
+    with pytest.raises(ConversionError, match=r'1 unknown: decode_head.bottleneck.conv.weight'):
         convert_segmentor(state, target='encoding')
