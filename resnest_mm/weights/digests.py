@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _CHUNK: Final = 1 << 20
+_SHOWN: Final = 8
 
 
 def file_digest(file: Path, algorithm: str = 'sha256') -> str:
@@ -41,7 +42,8 @@ def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha2
         return None
     algorithm, value = next(iter(found.items()))
     kinds = ' or '.join(found)
-    return f'its {algorithm} begins with {value[: len(digest)]}, but the {kinds} of the published file with {digest}'
+    shown = len(digest) if value.startswith(digest[:_SHOWN]) else _SHOWN
+    return f'its {algorithm} begins with {value[:shown]}, but the {kinds} of the published file with {digest[:shown]}'
 
 
 def _looks_broken(file: Path) -> str | None:

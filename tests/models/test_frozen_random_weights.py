@@ -111,10 +111,12 @@ def test_configured_but_never_loaded_weights_do_not_count(tmp_path: Path) -> Non
         backbone.train()
 
 
+@pytest.mark.parametrize('key', ['neck.stem.weight', 'backbone.layer1.0.bn1.bias'])
 @pytest.mark.parametrize('load', [nn.Module.load_state_dict, load_state_dict], ids=['torch', 'mmengine'])
-def test_another_models_weights_do_not_count(load: Callable[..., Any]) -> None:
+def test_weights_of_other_parts_do_not_count(load: Callable[..., Any], key: str) -> None:
+    """What is frozen begins with the stem."""
     detector = Detector(tiny(num_stages=1, frozen_stages=1))
-    load(detector, {'neck.stem.weight': torch.zeros(1)}, strict=False)
+    load(detector, {key: torch.zeros(16)}, strict=False)
     with pytest.warns(UserWarning, match=MESSAGE):
         detector.train()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from resnest_mm.models import ResNeSt
+from resnest_mm.weights.backbones import convert_backbone
 from resnest_mm.weights.detectors import convert_detector
+from resnest_mm.weights.identify import identify
 from resnest_mm.weights.stock_heads import cell_anchors
 from resnest_mm.weights.values import COUNTER, ConversionError
 
@@ -239,22 +243,46 @@ CONFIGS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
 def test_mmdet_loads_released_detectors_strictly(name: str) -> None:
     """The converted keys and shapes are those of mmdet's models, with a normed pyramid as the authors have."""
     mmdet = pytest.importorskip('mmdet')
     from mmdet.registry import MODELS
     from mmengine.config import Config
+    from mmengine.registry import DefaultScope
 
     file, cascade = CONFIGS[name]
     config = Config.fromfile(Path(mmdet.__file__).parent / '.mim' / 'configs' / 'resnest' / file)
     model = config.model
     model.backbone = dict(type='resnest_mm.ResNeSt', variant='resnest50')
     model.neck.norm_cfg = dict(type='SyncBN', requires_grad=True)
-    with torch.device('meta'):
-        wanted = MODELS.build(model).state_dict()
+    importlib.import_module('mmdet.models')
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        detector = MODELS.build(model)
+    wanted = detector.state_dict()
     converted = convert_detector(key_lists.detector(key_lists.DETECTORS[name]), stock_heads=True)
     assert set(converted) == {key for key in wanted if key in converted or not key.endswith(COUNTER)}
-    assert all(value.shape == wanted[key].shape for key, value in converted.items())
+    detector.load_state_dict(converted, strict=True, assign=True)
     assert cascade == any(key.startswith('roi_head.bbox_head.2.') for key in wanted)
+
+
+def test_mmdets_released_detectors_pass_unchanged() -> None:
+    """The models of all its ResNeSt configs are taken for what they are, keep every tensor, and fit our backbone."""
+    mmdet = pytest.importorskip('mmdet')
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    importlib.import_module('mmdet.models')
+    files = sorted((Path(mmdet.__file__).parent / '.mim' / 'configs' / 'resnest').glob('*.py'))
+    assert len(files) == 8
+    for file in files:
+        model = Config.fromfile(file).model
+        model.backbone.init_cfg = None
+        with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+            state = MODELS.build(model).state_dict()
+            backbone = ResNeSt(model.backbone.depth)
+        assert (identify(state).layout, identify(state).part) == ('mmdet', 'detector')
+        converted = convert_detector(state)
+        assert {key: value.shape for key, value in converted.items()} == {k: v.shape for k, v in state.items()}
+        backbone.load_state_dict(convert_backbone(state, prefix='backbone.'), strict=True, assign=True)

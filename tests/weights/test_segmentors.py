@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 from models.tiny import scatter, tiny
 from torch import Tensor, nn
 
+from resnest_mm.models import ResNeSt
 from resnest_mm.weights.backbones import convert_backbone
+from resnest_mm.weights.identify import identify
 from resnest_mm.weights.segmentors import convert_segmentor
 from resnest_mm.weights.values import ConversionError
 
@@ -141,3 +146,25 @@ def test_mmsegs_own_models_stay_as_they_are() -> None:
     assert same.keys() == state.keys() and all(torch.equal(same[key], value) for key, value in state.items())
     with pytest.raises(ConversionError, match=r'1 unknown: decode_head.bottleneck.conv.weight'):
         convert_segmentor(state, target='encoding')
+
+
+def test_mmsegs_released_models_pass_unchanged() -> None:
+    """The models of all its ResNeSt configs are taken for what they are, keep every tensor, and fit our backbone."""
+    mmseg = pytest.importorskip('mmseg')
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+    from mmseg.registry import MODELS
+
+    importlib.import_module('mmseg.models')
+    files = sorted((Path(mmseg.__file__).parent / '.mim' / 'configs' / 'resnest').glob('*.py'))
+    assert len(files) == 8
+    for file in files:
+        config = Config.fromfile(file).model
+        config.pretrained = None
+        with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+            state = MODELS.build(config).state_dict()
+            backbone = ResNeSt(config.backbone.depth)
+        assert (identify(state).layout, identify(state).part) == ('mmdet', 'segmentor')
+        converted = convert_segmentor(state)
+        assert {key: value.shape for key, value in converted.items()} == {k: v.shape for k, v in state.items()}
+        backbone.load_state_dict(convert_backbone(state, prefix='backbone.'), strict=True, assign=True)
