@@ -266,6 +266,7 @@ def test_mmdet_loads_released_detectors_strictly(name: str) -> None:
     assert cascade == any(key.startswith('roi_head.bbox_head.2.') for key in wanted)
 
 
+@pytest.mark.slow
 def test_mmdets_released_detectors_pass_unchanged() -> None:
     """The models of all its ResNeSt configs are taken for what they are, keep every tensor, and fit our backbone."""
     mmdet = pytest.importorskip('mmdet')

@@ -148,6 +148,7 @@ def test_mmsegs_own_models_stay_as_they_are() -> None:
         convert_segmentor(state, target='encoding')
 
 
+@pytest.mark.slow
 def test_mmsegs_released_models_pass_unchanged() -> None:
     """The models of all its ResNeSt configs are taken for what they are, keep every tensor, and fit our backbone."""
     mmseg = pytest.importorskip('mmseg')
