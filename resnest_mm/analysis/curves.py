@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.analysis.palette import COLOURS
-from resnest_mm.analysis.replacing import replacing
 from resnest_mm.analysis.scalars import Run
 from resnest_mm.analysis.summary import HEADLINES, summarise
+from resnest_mm.replacing import replacing
 
 SIZE_INCHES: Final = (12.0, 4.8)
 DPI: Final = 150

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.analysis.palette import class_colour, ink_on
-from resnest_mm.analysis.replacing import replacing
 from resnest_mm.analysis.samples import Boxes, Sample
+from resnest_mm.replacing import replacing
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -13,12 +13,12 @@ from mmengine.config import Config
 
 from resnest_mm.analysis.curves import draw_curves
 from resnest_mm.analysis.detections import draw_detections
-from resnest_mm.analysis.replacing import replacing
 from resnest_mm.analysis.scalars import Schedule
 from resnest_mm.analysis.summary import render_table, summarise, to_record
 from resnest_mm.analysis.training import read_run
 from resnest_mm.engine.checkpoints import check_checkpoint, last_checkpoint
 from resnest_mm.engine.errors import UserError
+from resnest_mm.replacing import replacing
 
 SPLITS: Final = ('val', 'test')
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from resnest_mm.analysis.replacing import replacing
+from resnest_mm.replacing import replacing
 
 from .contents import FileError
 from .files import safetensors_module
