@@ -23,14 +23,15 @@ def allow_mmengine_checkpoints() -> None:
 
     A training checkpoint holds loss histories (`HistoryBuffer`, numpy arrays) and scores (numpy scalars), which torch
     from 2.6 on refuses by default. They are allowed by name. `HistoryBuffer` also pickles its own methods through
-    `getattr`, for which a stand-in is put that knows nothing else. All other globals stay refused, so a checkpoint
+    `getattr`, and an empty array calls `bytes`; for both a stand-in is put that knows nothing else. All other globals stay refused, so a checkpoint
     still cannot run code. Applies to the whole process; calling it again changes nothing.
     """
     if not hasattr(torch.serialization, 'add_safe_globals'):
         return
     reconstruct: Any = np.zeros(1).__reduce__()[0]
     scalar: Any = np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, (_history_method, 'builtins.getattr')]
+    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
+    allowed += [(_history_method, 'builtins.getattr'), (_empty_bytes, 'builtins.bytes')]
     allowed += [type(np.dtype(code)) for code in _DTYPE_CODES]
     # numpy 2 renamed the module, and a file names the one that its writer had.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
@@ -86,6 +87,10 @@ def _history_method(owner: object, name: str) -> object:
     if owner is not HistoryBuffer or name not in _HISTORY_METHODS:
         raise pickle.UnpicklingError(f'a checkpoint may not take the attribute {name!r} of {owner!r}')
     return getattr(HistoryBuffer, name)
+
+
+def _empty_bytes() -> bytes:
+    return b''
 
 
 def _refused_globals(file: Path) -> list[str]:

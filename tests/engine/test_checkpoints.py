@@ -125,6 +125,18 @@ def test_getattr_gives_a_checkpoint_nothing_but_the_statistics(name: str, tmp_pa
     assert torch.load(tmp_path / 'good.pth', weights_only=True) is HistoryBuffer.mean
 
 
+def test_an_empty_history_loads_and_its_bytes_take_no_arguments(tmp_path: Path) -> None:
+    """An empty array pickles a call of `bytes()`; with an argument that call could ask for any amount of memory."""
+    torch.save({'history': HistoryBuffer()}, tmp_path / 'empty.pth')
+    torch.save(Payload(bytes, 1 << 20), tmp_path / 'large.pth')
+    allow_mmengine_checkpoints()
+    check_checkpoint(str(tmp_path / 'empty.pth'), source='--resume')
+    history = torch.load(tmp_path / 'empty.pth', weights_only=True)['history']
+    assert [part.tolist() for part in history.data] == [[], []]
+    with pytest.raises((pickle.UnpicklingError, TypeError)):
+        torch.load(tmp_path / 'large.pth', weights_only=True)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, trained: Path) -> None:
     whole = (trained / 'iter_2.pth').read_bytes()
     (tmp_path / 'short.pth').write_bytes(whole[: len(whole) // 2])

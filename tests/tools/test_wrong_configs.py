@@ -77,6 +77,8 @@ ROWS: list[Row] = [
         'model.init_cfg.checkpoint: checkpoint gone.pth does not exist',
     ),
     ('no checkpoint at all', 'train', '', (*CONFIG, '--resume', '{root}/data/ann.json'), 'is not a PyTorch checkpoint'),
+    ('unsafe checkpoint to resume', 'train', '', (*CONFIG, '--resume', '{root}/evil.pth'), 'which torch does not load'),
+    ('unsafe load_from', 'train', "load_from = data_root + '/../evil.pth'\n", CONFIG, 'which torch does not load'),
     ('unknown model', 'train', "model['type'] = 'NoSuchModel'\n", CONFIG, 'NoSuchModel is not in the'),
     ('unknown backbone', 'train', "model['backbone'] = dict(type='NoSuchNet')\n", CONFIG, 'NoSuchNet is not in the'),
     ('wrong model argument', 'train', "model['width'] = 0\n", CONFIG, 'ValueError: width=0 must be at least 1'),
