@@ -1,37 +1,23 @@
 """Faster R-CNN with a ResNeSt-14, from scratch, on the embedded demo data: minutes on two CPU cores.
 
-    python tools/make_demo_data.py data/demo
-    python tools/train.py configs/demo/faster-rcnn_s14_fpn_demo.py --work-dir work_dirs/demo
-
-Everything differs from a real recipe where 128-pixel images and few minutes ask for it: anchors and pooling levels are
-small, the neck and heads narrow, and AdamW takes the place of SGD.
+python tools/make_demo_data.py data/demo
+python tools/train.py configs/demo/faster-rcnn_s14_fpn_demo.py --work-dir work_dirs/demo
 """
 
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_runtime.py']
+_base_ = '../_base_/faster-rcnn_s14_fpn_small.py'
 
 data_root = 'data/demo/'
 classes = ('disc', 'triangle', 'square', 'star', 'ring')
 image_size = (128, 128)  # pixels, width and height
 max_iters = 800
 neck_channels = 64
-strides = [4, 8, 16, 32]
 
-norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
-    backbone=dict(
-        _delete_=True, type='resnest_mm.ResNeSt', depth=14, norm_cfg=norm_cfg, norm_eval=False, frozen_stages=-1
-    ),
-    neck=dict(out_channels=neck_channels, num_outs=4, norm_cfg=norm_cfg),
-    rpn_head=dict(
-        in_channels=neck_channels,
-        feat_channels=neck_channels,
-        anchor_generator=dict(scales=[6], strides=strides),
-    ),
+    neck=dict(out_channels=neck_channels),
+    rpn_head=dict(in_channels=neck_channels, feat_channels=neck_channels),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=neck_channels, featmap_strides=strides, finest_scale=56),
-        bbox_head=dict(
-            in_channels=neck_channels, fc_out_channels=256, num_classes=len(classes), reg_class_agnostic=True
-        ),
+        bbox_roi_extractor=dict(out_channels=neck_channels),
+        bbox_head=dict(in_channels=neck_channels, num_classes=len(classes)),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
@@ -87,17 +73,7 @@ val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/instan
 test_evaluator = val_evaluator
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-    clip_grad=dict(max_norm=10.0),
-)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=50, end=max_iters, T_max=max_iters - 50),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
-randomness = dict(seed=0)

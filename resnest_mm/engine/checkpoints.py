@@ -23,8 +23,8 @@ def allow_mmengine_checkpoints() -> None:
 
     A training checkpoint holds loss histories (`HistoryBuffer`, numpy arrays) and scores (numpy scalars), which torch
     from 2.6 on refuses by default. They are allowed by name. `HistoryBuffer` also pickles its own methods through
-    `getattr`, and an empty array calls `bytes`; for both a stand-in is put that knows nothing else. All other globals stay refused, so a checkpoint
-    still cannot run code. Applies to the whole process; calling it again changes nothing.
+    `getattr`, and an empty array calls `bytes`; for both a stand-in is put that knows nothing else. All other globals
+    stay refused, so a checkpoint still cannot run code. Applies to the whole process; calling it again changes nothing.
     """
     if not hasattr(torch.serialization, 'add_safe_globals'):
         return
