@@ -15,7 +15,7 @@ from resnest_mm.paths import package_version
 from .contents import Checkpoint, FileError, count_not_finite
 from .dispatch import Conversion, convert
 from .files import read_checkpoint
-from .hashing import sha256_of
+from .hashing import file_digest
 from .layouts import find_layout
 from .values import COUNTER, ConversionError
 from .writing import cast, check_target, write_checkpoint
@@ -98,7 +98,7 @@ def convert_file(
     except ConversionError as error:
         raise FileError(f'{source}: {error}') from error
     tensors = cast(done.tensors, dtype) if dtype else done.tensors
-    source_hash = sha256_of(source)
+    source_hash = file_digest(source)
     rows = [
         ('source', f'{source} (sha256 {source_hash})'),
         *_what(checkpoint, done),

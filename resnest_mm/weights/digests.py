@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-_CHUNK: Final = 1 << 20
+from .hashing import file_digest
+
 _SHOWN: Final = 8
-
-
-def file_digest(file: Path, algorithm: str = 'sha256') -> str:
-    """Return the hash of a file in hexadecimal digits.
-
-    Args:
-        file: The file.
-        algorithm: A name that hashlib knows.
-    """
-    state = hashlib.new(algorithm, usedforsecurity=False)
-    with file.open('rb') as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
 
 
 def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:

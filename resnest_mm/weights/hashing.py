@@ -30,9 +30,14 @@ def opened(path: Path, *, doing: str) -> AbstractContextManager[IO[bytes]]:
     return open_with_progress(path, 'rb', description=description, console=Console(stderr=True), transient=True)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
+def file_digest(path: Path, algorithm: str = 'sha256') -> str:
+    """Return the hash of a file in hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: A name that hashlib knows.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with opened(path, doing='hashing') as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)

@@ -13,7 +13,7 @@ from .contents import Checkpoint, count_not_finite
 from .converting import Account
 from .dispatch import PARTS, convert, name_of
 from .files import kind_of, read_checkpoint
-from .hashing import sha256_of
+from .hashing import file_digest
 from .identify import Identification, identify
 from .layouts import LAYOUTS
 from .recognise import Description, describe
@@ -43,7 +43,7 @@ def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -
     """
     checkpoint = read_checkpoint(path, trust=trust, entry=entry)
     rows = [('file', f'{path} ({path.stat().st_size / 2**20:.1f} MiB, {_KINDS[kind_of(path)]})')]
-    digest = sha256_of(path)
+    digest = file_digest(path)
     rows.append(('sha256', digest))
     rows += _published(digest)
     rows += _contents(checkpoint)

@@ -16,7 +16,7 @@ from resnest_mm.paths import package_version
 
 from .contents import Checkpoint, FileError, count_not_finite
 from .files import read_checkpoint
-from .hashing import sha256_of
+from .hashing import file_digest
 from .writing import check_target, write_checkpoint
 
 HASH_DIGITS: Final = 8
@@ -78,7 +78,7 @@ def publish(
         'resnest_mm_version': package_version(),
         'torch_version': str(torch.__version__),  # a class of torch's own, which plain readers refuse
         'source': source.name,
-        'source_sha256': sha256_of(source),
+        'source_sha256': file_digest(source),
     }
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

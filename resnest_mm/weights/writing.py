@@ -14,7 +14,7 @@ from resnest_mm.replacing import replacing
 
 from .contents import FileError
 from .files import safetensors_module
-from .hashing import sha256_of
+from .hashing import file_digest
 
 ENDINGS: Final = ('.pth', '.pt', '.safetensors')
 DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
@@ -79,7 +79,7 @@ def write_checkpoint(
                 # Torch names the archive after a path, so that the temporary name would get into the file's hash.
                 with temporary.open('wb') as stream:
                     torch.save(content, stream)
-            digest = sha256_of(temporary)
+            digest = file_digest(temporary)
             check_target(path, force=force)
     except (OSError, RuntimeError) as error:
         raise FileError(f'{path} cannot be written: {error}') from error

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from resnest_mm.weights.digests import damage, file_digest
+from resnest_mm.weights.digests import damage
 from resnest_mm.weights.downloading import DownloadError, download
 from resnest_mm.weights.errors import CheckpointError
 from resnest_mm.weights.fetching import FOLDER_VARIABLE, Wanted, fetch
+from resnest_mm.weights.hashing import file_digest
 
 from .mirrors import Mirrors, breaks_off, fails, hangs, mirrors_running, redirects, serves
 

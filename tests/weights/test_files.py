@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from resnest_mm.weights.contents import FileError
 from resnest_mm.weights.files import read_checkpoint
-from resnest_mm.weights.hashing import sha256_of
+from resnest_mm.weights.hashing import file_digest
 from resnest_mm.weights.writing import cast, check_target, write_checkpoint
 
 from .hostile import EXAMPLES, HOSTILE, Payload, files_in, payloads
@@ -326,7 +326,7 @@ def test_data_without_tensors_is_refused(save: Callable[[object], Save], tmp_pat
 def test_a_written_file_holds_the_tensors_and_its_hash_is_returned(tmp_path: Path) -> None:
     path = tmp_path / 'out.pth'
     digest = write_checkpoint(path, STATE, meta={'source': 'there'}, extras={'epoch': 3})
-    assert digest == sha256_of(path)
+    assert digest == file_digest(path)
     written = torch.load(path, weights_only=True)
     assert same(written.pop('state_dict'), STATE)
     assert written == {'meta': {'source': 'there'}, 'epoch': 3}
@@ -411,7 +411,7 @@ def test_a_large_file_is_read_behind_a_progress_bar(tmp_path: Path, monkeypatch:
         path = tmp_path / f'{kind}.pth'
         path.write_bytes(_valid(kind))
         plain = hashlib.sha256(path.read_bytes()).hexdigest()
-        assert sha256_of(path) == plain
+        assert file_digest(path) == plain
         assert same(read_checkpoint(path).tensors, STATE)
     assert f'hashing {path.name}' in shown.getvalue()
     assert f'reading {path.name}' in shown.getvalue()
