@@ -14,8 +14,8 @@ import pytest
 
 import resnest_mm
 
-DOCUMENTS = ('README.md', 'docs/split_attention.md')
-EXAMPLES = {'quickstart': 'README.md', 'loops': 'docs/split_attention.md'}
+DOCUMENTS = ('README.md', 'docs/split_attention.md', 'docs/weights.md')
+EXAMPLES = {'quickstart': 'README.md', 'loops': 'docs/split_attention.md', 'dilated': 'docs/split_attention.md'}
 
 
 def read_example(document: Path, name: str) -> tuple[str, str]:
