@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
@@ -43,9 +44,9 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope=SCOPE,
-    locations=locations('resnest_mm.models', 'resnest_mm.engine', *_HOST_PARTS),
+    locations=locations('resnest_mm.models', 'resnest_mm.engine.naive_sync_bn', *_HOST_PARTS),
 )
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=SCOPE, locations=locations('resnest_mm.engine'))
+HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=SCOPE, locations=locations('resnest_mm.engine.precise_bn'))
 DATASETS = Registry(
     'dataset', parent=ROOT_DATASETS, scope=SCOPE, locations=locations('resnest_mm.datasets', *_HOST_PARTS)
 )
@@ -53,6 +54,7 @@ TRANSFORMS = Registry(
     'transform', parent=ROOT_TRANSFORMS, scope=SCOPE, locations=locations('resnest_mm.datasets', *_HOST_PARTS)
 )
 METRICS = Registry('metric', parent=ROOT_METRICS, scope=SCOPE, locations=locations(*_HOST_PARTS))
+TASK_UTILS = Registry('task util', parent=ROOT_TASK_UTILS, scope=SCOPE, locations=locations('resnest_mm.detection'))
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=ROOT_WEIGHT_INITIALIZERS, scope=SCOPE, locations=locations('resnest_mm.weights')
 )

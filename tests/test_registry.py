@@ -11,7 +11,7 @@ import pytest
 from resnest_mm import registry
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-NAMES = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'TRANSFORMS', 'WEIGHT_INITIALIZERS']
+NAMES = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'TASK_UTILS', 'TRANSFORMS', 'WEIGHT_INITIALIZERS']
 
 
 @pytest.mark.parametrize('name', NAMES)
