@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .single_value import values_per_channel, warn_of_single_value
 
 NormFactory = Callable[[int], nn.Module]
 """Builds a normalisation layer for a number of channels."""
@@ -128,7 +128,7 @@ class SplitAttention(nn.Module):
             if self.bn1.training and self._values_per_channel(context) == 1 and self.bn1.running_mean is not None:
                 # Neither compiler can take a warning into its graph.
                 if not torch.jit.is_scripting() and not torch.compiler.is_compiling():  # type: ignore[attr-defined]
-                    _warn_of_single_value()
+                    warn_of_single_value('split attention', remedy='norm_eval=True')
                 return F.batch_norm(
                     context,
                     self.bn1.running_mean,
@@ -142,23 +142,10 @@ class SplitAttention(nn.Module):
         return normalized
 
     def _values_per_channel(self, context: Tensor) -> int:
-        values = context.shape[0] * context.shape[2] * context.shape[3]
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
-            return values
+            return context.shape[0] * context.shape[2] * context.shape[3]
         else:  # scripting leaves the branch out only where it is an else
-            if not isinstance(self.bn1, nn.SyncBatchNorm) or not torch.distributed.is_initialized():
-                return values
-            return values * torch.distributed.get_world_size(self.bn1.process_group)
-
-
-@functools.cache
-def _warn_of_single_value() -> None:
-    warnings.warn(
-        'a training batch of one image leaves the batch norm behind the global pooling of split attention one value '
-        'per channel; it uses its running statistics for such steps. Train with at least two images per device, or '
-        'with norm_eval=True, to avoid it',
-        stacklevel=2,
-    )
+            return values_per_channel(self.bn1, context)
 
 
 def check_divisible(in_channels: int, channels: int, hidden: int, *, groups: int, radix: int) -> None:

@@ -1,7 +1,7 @@
 """Converting whole segmentation models from PyTorch-Encoding to mmseg, and back.
 
-mmseg has no equal of PyTorch-Encoding's DeepLabV3 head. Its layers are named here as in a head with `branches` (four),
-`image_pool`, `project`, `convs` (one) and `conv_seg`, all but the last of them mmcv's `ConvModule`s.
+mmseg has no equal of PyTorch-Encoding's DeepLabV3 head. Its layers are named here as in `resnest_mm.DeepLabV3Head`:
+`branches` (four), `image_pool`, `project`, `convs` (one) and `conv_seg`, all but the last of them a `conv` and a `bn`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnest_mm.models import ResNeSt, SplitAttention, split_attention
+from resnest_mm.models import ResNeSt, SplitAttention, single_value
 
 from .tiny import batch_norms, changed, image, scatter, snapshot, tiny
 
@@ -20,9 +20,9 @@ norm_types = pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
 @pytest.fixture(autouse=True)
 def warn_again() -> Iterator[None]:
     """Forget that the warning was given, which happens once a process."""
-    split_attention._warn_of_single_value.cache_clear()
+    single_value.warn_of_single_value.cache_clear()
     yield
-    split_attention._warn_of_single_value.cache_clear()
+    single_value.warn_of_single_value.cache_clear()
 
 
 def train_step(backbone: ResNeSt, x: Tensor) -> dict[str, Tensor]:
@@ -41,6 +41,7 @@ def test_one_image_trains_and_warns_once(norm: str) -> None:
     messages = [str(warning.message) for warning in caught]
     assert len(messages) == 1
     assert messages[0].startswith('a training batch of one image leaves the batch norm behind the global pooling')
+    assert 'of split attention' in messages[0] and 'norm_eval=True' in messages[0]
     assert set(gradients) == {name for name, _ in backbone.named_parameters()}
     assert all(gradient.isfinite().all() for gradient in gradients.values())
     assert all(gradients[f'layer{stage}.0.conv2.fc1.weight'].abs().max() > 0 for stage in (1, 2))

@@ -57,7 +57,7 @@ def test_released_segmentors_convert_without_leftovers(name: str) -> None:
     assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
 
 
-def test_deeplab_names_are_those_of_the_head_to_come() -> None:
+def test_deeplab_names_are_those_of_our_head() -> None:
     generator = torch.Generator().manual_seed(0)
     lists = key_lists.tensors(['deeplab', 'auxiliary'], 'encoding', depth=50, classes=20)
     heads = {  # a quarter of the channels, as the narrow backbone has
