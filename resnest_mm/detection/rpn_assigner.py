@@ -1,0 +1,73 @@
+"""Which anchors the region proposal network is to find objects with, after detectron2's rule."""
+
+from __future__ import annotations
+
+from mmdet.models.task_modules.assigners import AssignResult, BaseAssigner
+from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from resnest_mm.registry import TASK_UTILS
+
+
+@TASK_UTILS.register_module()
+class Detectron2RPNAssigner(BaseAssigner):
+    """Assign anchors to objects by overlap, and every object's best anchors whatever their overlap.
+
+    An anchor belongs to the object that it overlaps most. It is positive from `pos_iou_thr`, negative below
+    `neg_iou_thr`, and takes no part in between. Then every anchor that reaches the largest overlap of some object, be
+    it alone or not and however small that is, becomes positive too. It keeps its own object: unlike with mmdet's
+    `MaxIoUAssigner`, this may be another one than that which made it positive.
+
+    Args:
+        pos_iou_thr: Smallest overlap of a positive anchor, in [0, 1], at least `neg_iou_thr`.
+        neg_iou_thr: Overlap that a negative anchor stays below, in [0, 1].
+
+    Raises:
+        TypeError: A threshold is no number.
+        ValueError: A threshold is outside its range.
+
+    Source: detectron2-ResNeSt@54ec876, detectron2/modeling/matcher.py.
+    """
+
+    def __init__(self, *, pos_iou_thr: float = 0.7, neg_iou_thr: float = 0.3) -> None:
+        for name, value in (('pos_iou_thr', pos_iou_thr), ('neg_iou_thr', neg_iou_thr)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f'{name}={value!r} must be a number in [0, 1]')
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name}={value} must be in [0, 1]')
+        if neg_iou_thr > pos_iou_thr:
+            raise ValueError(f'neg_iou_thr={neg_iou_thr} must not be above pos_iou_thr={pos_iou_thr}')
+        self.pos_iou_thr, self.neg_iou_thr = pos_iou_thr, neg_iou_thr
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+    ) -> AssignResult:
+        """Return for each anchor its object counted from 1, 0 where it is negative, -1 where it takes no part.
+
+        Args:
+            pred_instances: The anchors, as `priors`.
+            gt_instances: The image's objects, with `bboxes` and `labels`.
+            gt_instances_ignore: Regions of crowds, which play no part here.
+        """
+        boxes, labels = get_box_tensor(gt_instances.bboxes), gt_instances.labels
+        overlaps = bbox_overlaps(boxes, get_box_tensor(pred_instances.priors))
+        return self._assign(overlaps, labels)
+
+    def _assign(self, overlaps: Tensor, labels: Tensor) -> AssignResult:
+        objects, anchors = overlaps.shape
+        if not objects or not anchors:
+            nothing = labels.new_zeros(anchors)
+            return AssignResult(objects, nothing, overlaps.new_zeros(anchors), labels=nothing - 1)
+        largest, nearest = overlaps.max(0)
+        assigned = labels.new_full((anchors,), -1)
+        assigned[largest < self.neg_iou_thr] = 0
+        best = (overlaps == overlaps.max(1, keepdim=True).values).any(0)
+        positive = (largest >= self.pos_iou_thr) | best
+        assigned[positive] = nearest[positive] + 1
+        found = labels.new_full((anchors,), -1)
+        found[positive] = labels[nearest[positive]]
+        return AssignResult(objects, assigned, largest, labels=found)
