@@ -17,7 +17,6 @@ from resnest_mm.replacing import replacing
 
 SIZE_INCHES: Final = (12.0, 4.8)
 DPI: Final = 150
-_PERCENT: Final = frozenset({'mIoU', 'mAcc', 'aAcc'})
 _BLUE, _ORANGE, _GREEN, _PINK, _RED = (tuple(value / 255 for value in colour) for colour in COLOURS[:5])
 _GREY: Final = '0.45'
 
@@ -105,9 +104,8 @@ def _draw_evaluations(axes: Any, run: Run) -> None:
         axes.plot(
             iterations, values, marker='o', markersize=4, color=colour, linewidth=width, label=name, clip_on=False
         )
-    percent = all(name in _PERCENT for name in names)
-    axes.set(xlim=(0, None), ylim=(0, 103 if percent else 1.03))
-    axes.set_ylabel(', '.join(names) + (', in percent' if percent else ', from 0 to 1'))
+    axes.set(xlim=(0, None), ylim=(0, 1.03))
+    axes.set_ylabel(', '.join(names) + ', from 0 to 1')
     _mark_best(axes, run)
     _legend(axes, axes.get_lines())
 

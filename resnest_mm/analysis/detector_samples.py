@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from resnest_mm.analysis.samples import Boxes, Sample, evenly_spaced
-from resnest_mm.engine.errors import UserError, one_line
+from resnest_mm.analysis.trained import build_dataset, load_trained
 
 
 def collect_samples(
@@ -34,63 +33,17 @@ def collect_samples(
         UserError: The config has no such split, the split is empty, or the checkpoint does not fit the model.
     """
     from mmengine.dataset import pseudo_collate
-    from mmengine.registry import DATASETS, DefaultScope
+    from mmengine.registry import DefaultScope
 
-    loader = cfg.get(f'{split}_dataloader')
-    if loader is None:
-        raise UserError(f'the config has no {split}_dataloader; choose another --split, or add one')
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
-        model = load_detector(cfg, checkpoint).to(device).eval()
-        dataset = DATASETS.build(copy.deepcopy(loader.dataset))
-        if len(dataset) == 0:
-            raise UserError(f'the {split} data set is empty; check its ann_file and data_root')
+        model = load_trained(cfg, checkpoint).model.to(device).eval()
+        dataset = build_dataset(cfg, split)
         samples = []
         for index in evenly_spaced(len(dataset), count):
             with torch.no_grad():
                 (answer,) = model.test_step(pseudo_collate([dataset[index]]))
             samples.append(_sample(dataset.get_data_info(index), answer.pred_instances, score_threshold))
     return samples, dataset.metainfo['classes'], len(dataset)
-
-
-def load_detector(cfg: Config, checkpoint: Path) -> Any:
-    """Return the config's detector with the checkpoint's weights, all of them.
-
-    Args:
-        cfg: A detector's config; it is not changed. mmengine's default scope is the one it names.
-        checkpoint: Weights as mmengine saves them.
-
-    Raises:
-        UserError: The file is no checkpoint, or its names or shapes are not the model's.
-    """
-    from mmengine.model import revert_sync_batchnorm
-    from mmengine.registry import MODELS
-    from mmengine.runner import CheckpointLoader
-
-    try:
-        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
-    except Exception as error:
-        raise UserError(f'{checkpoint} cannot be read as a checkpoint: {one_line(error)[:160]}') from error
-    state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
-    model_cfg = copy.deepcopy(cfg.model)
-    if cfg.get('data_preprocessor') is not None:
-        model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
-    model = revert_sync_batchnorm(MODELS.build(model_cfg))
-    _check_fit(model.state_dict(), state, checkpoint)
-    model.load_state_dict(state)
-    return model
-
-
-def _check_fit(wanted: Mapping[str, Any], given: Mapping[str, Any], checkpoint: Path) -> None:
-    missing = sorted(set(wanted) - set(given))
-    extra = sorted(set(given) - set(wanted))
-    shapes = sorted(name for name in set(wanted) & set(given) if wanted[name].shape != given[name].shape)
-    found = [
-        f'{len(names)} {what} (first: {names[0]})'
-        for what, names in (('missing', missing), ('unknown', extra), ('of another shape', shapes))
-        if names
-    ]
-    if found:
-        raise UserError(f"{checkpoint} does not fit the config's model: {', '.join(found)}; give its own config")
 
 
 def _sample(info: Mapping[str, Any], predicted: Any, score_threshold: float) -> Sample:

@@ -1,4 +1,4 @@
-"""Images with the boxes they should have and the boxes a detector found, and which images to take."""
+"""Images with what they should show and what a model found, as boxes or as maps, and which images to take."""
 
 from __future__ import annotations
 
@@ -46,6 +46,29 @@ class Sample:
     name: str
     truth: Boxes
     prediction: Boxes
+
+
+@dataclass(frozen=True)
+class MapSample:
+    """One image with a class for every pixel.
+
+    Args:
+        image: RGB, 0 to 255.
+        name: What to call it, such as the file's name.
+        truth: The annotated labels, or the one that means "does not count".
+        prediction: The labels found.
+        accuracy: Share of the pixels that count and were labelled right, in 0..1; NaN where none counts.
+
+    Shape:
+        - image: [H, W, 3]
+        - truth, prediction: [H, W]
+    """
+
+    image: npt.NDArray[np.uint8]
+    name: str
+    truth: npt.NDArray[np.int16]
+    prediction: npt.NDArray[np.int16]
+    accuracy: float
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

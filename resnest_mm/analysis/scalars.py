@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from resnest_mm.engine.errors import UserError
 
-# Leaf of the logged name -> the name a reader knows. COCO and VOC values lie in 0..1, mmseg's are percentages.
+# Leaf of the logged name -> the name a reader knows.
 METRIC_NAMES: Final[Mapping[str, str]] = {
     'bbox_mAP': 'mAP',
     'bbox_mAP_50': 'AP50',
@@ -26,6 +26,8 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     'mAcc': 'mAcc',
     'aAcc': 'aAcc',
 }
+# mmseg logs percentages, everybody else values in 0..1.
+_PERCENTAGES: Final = frozenset({'mIoU', 'mAcc', 'aAcc'})
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Evaluation:
 
     Args:
         iteration: Iterations done before it.
-        metrics: Values by the names in `METRIC_NAMES`, in that order.
+        metrics: Values in 0..1 by the names in `METRIC_NAMES`, in that order.
     """
 
     iteration: int
@@ -163,4 +165,8 @@ def _train_point(line: Mapping[str, Any]) -> TrainPoint:
 
 def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
     leaves = {name.rsplit('/', 1)[-1]: value for name, value in line.items()}
-    return {label: float(leaves[leaf]) for leaf, label in METRIC_NAMES.items() if leaf in leaves}
+    return {
+        label: float(leaves[leaf]) / (100 if leaf in _PERCENTAGES else 1)
+        for leaf, label in METRIC_NAMES.items()
+        if leaf in leaves
+    }

@@ -75,12 +75,13 @@ def summarise(run: Run) -> Summary:
     )
 
 
-def render_table(summary: Summary, *, checkpoint: str | None = None) -> str:
+def render_table(summary: Summary, *, checkpoint: str | None = None, answers: str | None = None) -> str:
     """Return the summary as aligned plain text, without a newline at the end.
 
     Args:
         summary: What the training came to.
         checkpoint: The checkpoint that belongs to it.
+        answers: Lines on what that checkpoint answers; they follow the evaluations.
     """
     lines: list[str] = []
     if summary.last and summary.best:
@@ -89,6 +90,7 @@ def render_table(summary: Summary, *, checkpoint: str | None = None) -> str:
         lines += [_row(name, summary.last, summary.best) for name in summary.last.metrics]
     else:
         lines += ['no evaluation logged']
+    lines += ['', answers] if answers else []
     facts = {'iterations': _parts(summary), 'duration': _duration(summary), 'time per iteration': _pace(summary)}
     if summary.bad_losses:
         facts['warning'] = f'{summary.bad_losses} logged losses are not finite'

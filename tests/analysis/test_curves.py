@@ -16,12 +16,12 @@ from resnest_mm.analysis.scalars import Evaluation, Run, TrainPoint
 POINTS = tuple(TrainPoint(step * 10, 3 / step, 0.02 * step / 20, 0.5) for step in range(1, 21))
 SCORES = tuple(Evaluation(step * 50, {'mAP': 0.1 * step, 'AP50': 0.2 * step}) for step in range(1, 5))
 BROKEN = (TrainPoint(5, math.nan, math.nan, None), *POINTS)
-PERCENT = (Evaluation(100, {'mIoU': 60.0, 'aAcc': 90.0}),)
+MAPS = tuple(Evaluation(step * 50, {'mIoU': 0.15 * step, 'mAcc': 0.2 * step, 'aAcc': 0.24 * step}) for step in (2, 4))
 
 
 @pytest.mark.parametrize(
     'run',
-    [Run(POINTS, SCORES), Run(POINTS, ()), Run(BROKEN, SCORES), Run(POINTS, PERCENT), Run(POINTS[:1], SCORES[:1])],
+    [Run(POINTS, SCORES), Run(POINTS, ()), Run(BROKEN, SCORES), Run(POINTS, MAPS), Run(POINTS[:1], SCORES[:1])],
     ids=['usual', 'no evaluation', 'nan', 'segmentation', 'one line'],
 )
 def test_picture(tmp_path: Path, run: Run) -> None:
@@ -36,6 +36,26 @@ def test_picture(tmp_path: Path, run: Run) -> None:
     if run.evaluations:
         assert (right == COLOURS[0]).all(-1).any(), 'the headline metric is drawn'
     assert [path.name for path in tmp_path.iterdir()] == ['curves.png']
+
+
+@pytest.mark.parametrize('scores', [SCORES, MAPS], ids=['detection', 'segmentation'])
+def test_evaluations_are_shown_from_0_to_1(scores: tuple[Evaluation, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both hosts on one scale, every metric with its own line, the headline ringed where it is highest."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+    with pytest.raises(FileNotFoundError):
+        draw_curves(Run(POINTS, scores), Path('absent') / 'curves.png')
+    axes = figures[0].axes[1]
+    assert axes.get_ylim() == (0, 1.03)
+    assert axes.get_ylabel() == ', '.join(scores[0].metrics) + ', from 0 to 1'
+    *lines, ring = axes.get_lines()
+    drawn = {str(line.get_label()): [float(value) for value in line.get_ydata()] for line in lines}
+    assert drawn == {name: [item.metrics[name] for item in scores] for name in scores[0].metrics}
+    headline, (best,) = next(iter(scores[0].metrics)), ring.get_ydata()
+    assert best == scores[-1].metrics[headline]
+    assert ring.get_label() == f'best {headline}: {best:.3f} at 200 iterations'
 
 
 def test_smoothing_is_a_centred_mean_of_finite_values() -> None:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from resnest_mm.analysis.detections import PANEL_WIDTH, draw_detections, plan_layout
+from resnest_mm.analysis.detections import PANEL_WIDTH, draw_detections
 from resnest_mm.analysis.palette import COLOURS, class_colour, ink_on
+from resnest_mm.analysis.panels import Layout
 from resnest_mm.analysis.samples import Boxes, Sample, evenly_spaced
 
 NAMES = ('disc', 'bar', 'ring')
@@ -25,27 +26,26 @@ def sample(truth: Boxes, prediction: Boxes, *, height: int = 120, width: int = 2
     return Sample(np.full((height, width, 3), 200, np.uint8), 'image.jpg', truth, prediction)
 
 
-def draw(samples: list[Sample], path: Path) -> npt.NDArray[np.uint8]:
-    draw_detections(
+def draw(samples: list[Sample], path: Path) -> tuple[npt.NDArray[np.uint8], Layout]:
+    layout = draw_detections(
         samples, path, class_names=NAMES, score_threshold=0.5, source='9 val images', model='tiny, iter_9.pth'
     )
     with Image.open(path) as picture:
         assert picture.format == 'PNG'
-        assert picture.size == plan_layout(samples).size
-        return np.asarray(picture)
+        assert picture.size == layout.size
+        return np.asarray(picture), layout
 
 
 def test_edges_have_the_class_colour(tmp_path: Path) -> None:
     """A panel is twice as wide as this image: box coordinates double."""
     one = sample(boxes((20, 40, 60, 90, 0)), boxes((100, 30, 180, 110, 1), scores=[0.75]))
-    pixels = draw([one], tmp_path / 'detections.png')
-    layout = plan_layout([one])
-    assert layout.panel_height == 240
-    for is_prediction, (left, top, right, bottom), label in (
-        (False, (20, 40, 60, 90), 0),
-        (True, (100, 30, 180, 110), 1),
+    pixels, layout = draw([one], tmp_path / 'detections.png')
+    assert layout.panel == (480, 240)
+    for panel_index, (left, top, right, bottom), label in (
+        (0, (20, 40, 60, 90), 0),
+        (1, (100, 30, 180, 110), 1),
     ):
-        x, y = layout.corner(0, prediction=is_prediction)
+        x, y = layout.corner(0, panel_index)
         panel = pixels[y : y + 240, x : x + PANEL_WIDTH]
         colour = class_colour(label)
         middle_x, middle_y = left + right, top + bottom
@@ -62,10 +62,9 @@ def test_image_of_another_shape_is_centred(tmp_path: Path) -> None:
     wide = sample(boxes(), boxes(scores=[]))
     tall = sample(boxes(), boxes((0, 240, 120, 470, 2), scores=[0.9]), height=480, width=240)
     samples = [wide, tall, wide]
-    pixels = draw(samples, tmp_path / 'detections.png')
-    layout = plan_layout(samples)
-    x, y = layout.corner(1, prediction=True)
-    panel = pixels[y : y + layout.panel_height, x : x + PANEL_WIDTH]
+    pixels, layout = draw(samples, tmp_path / 'detections.png')
+    x, y = layout.corner(1, 1)
+    panel = pixels[y : y + layout.panel[1], x : x + PANEL_WIDTH]
     assert tuple(panel[180, 180]) == class_colour(2), 'left edge at (480 - 120) / 2'
     assert tuple(panel[180, 240]) == class_colour(2), 'right edge at 180 + 120 / 2'
     assert tuple(panel[235, 210]) == class_colour(2), 'bottom edge at 470 / 2'
@@ -75,8 +74,8 @@ def test_image_of_another_shape_is_centred(tmp_path: Path) -> None:
 def test_boxes_outside_and_flat_boxes_are_drawn(tmp_path: Path) -> None:
     strange = boxes((-50, 10, 20, 500, 0), (100, 60, 100, 60, 1), (300, 300, 400, 400, 2), scores=[0.9, 0.8, 0.7])
     one = sample(boxes(), strange)
-    pixels = draw([one], tmp_path / 'detections.png')
-    x, y = plan_layout([one]).corner(0, prediction=True)
+    pixels, layout = draw([one], tmp_path / 'detections.png')
+    x, y = layout.corner(0, 1)
     assert tuple(pixels[y + 120, x]) == class_colour(0)
     assert tuple(pixels[y + 239, x + 479]) == class_colour(2)
 
@@ -84,10 +83,9 @@ def test_boxes_outside_and_flat_boxes_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('count', 'columns', 'rows'), [(1, 1, 1), (2, 2, 1), (5, 2, 3), (12, 2, 6)])
 def test_grid(tmp_path: Path, count: int, columns: int, rows: int) -> None:
     samples = [sample(boxes((20, 40, 60, 90, 0)), boxes(scores=[]))] * count
-    pixels = draw(samples, tmp_path / 'detections.png')
-    layout = plan_layout(samples)
+    pixels, layout = draw(samples, tmp_path / 'detections.png')
     assert (layout.columns, layout.rows) == (columns, rows)
-    x, y = layout.corner(count - 1, prediction=False)
+    x, y = layout.corner(count - 1, 0)
     assert tuple(pixels[y + 130, x + 40]) == class_colour(0), 'the last sample is there'
     assert pixels.std() > 5
 

@@ -21,9 +21,11 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from resnest_mm.analysis.detections import PANEL_WIDTH, Layout
+from resnest_mm.analysis.detections import PANEL_WIDTH
 from resnest_mm.analysis.palette import class_colour
-from resnest_mm.analysis.report import Request, write_report
+from resnest_mm.analysis.panels import Layout
+from resnest_mm.analysis.report import write_report
+from resnest_mm.analysis.request import Request
 
 from .log_lines import coco_line, stamped, train_line
 
@@ -174,10 +176,10 @@ record              {work_dir / 'report.json'}
     assert record['checkpoint'] == str(work_dir / 'iter_25.pth')
 
     pixels = np.asarray(Image.open(work_dir / 'detections.png').convert('RGB'))
-    layout = Layout(panel_height=320, columns=2, rows=1)
+    layout = Layout(panel=(480, 320), panels=2, columns=2, rows=1)
     assert pixels.shape[:2] == layout.size[::-1]
-    truth_x, y = layout.corner(1, prediction=False)
-    predicted_x, _ = layout.corner(1, prediction=True)
+    truth_x, y = layout.corner(1, 0)
+    predicted_x, _ = layout.corner(1, 1)
     assert tuple(pixels[y + 5 * 36, truth_x + 5 * 8]) == class_colour(0)
     assert tuple(pixels[y + 5 * 56, truth_x + 5 * 24]) == class_colour(0)
     assert tuple(pixels[y + 5 * 36, predicted_x + 5 * 48]) == class_colour(1)
@@ -253,6 +255,7 @@ def test_host_without_answers_gets_curves(training: tuple[Path, Path]) -> None:
 
 
 def test_importing_analysis_needs_no_host() -> None:
-    code = 'import sys, resnest_mm.analysis.report, resnest_mm.analysis.detector_samples as _; '
+    code = 'import sys, resnest_mm.analysis.report, resnest_mm.analysis.detector_samples, '
+    code += 'resnest_mm.analysis.segmentor_samples as _; '
     code += "assert not {'mmdet', 'mmseg', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True, cwd=Path(__file__).parents[2])

@@ -63,6 +63,24 @@ time per iteration  0.750 s (mean of the logged times, data loading included)"""
     assert render_table(summarise(run)) == expected
 
 
+def test_table_of_a_segmenter() -> None:
+    """What its checkpoint answers stands between what was logged and the facts; mIoU decides which is the best."""
+    expected = """\
+                        last      best mIoU
+evaluated at             200            100
+mIoU                   0.400          0.500
+mAcc                   0.600          0.550
+
+disc                   0.400
+
+iterations          200
+duration            1 min 40 s (training only: iterations x mean logged time; no text log found)
+time per iteration  0.500 s (mean of the logged times, data loading included)"""
+    scores = (Evaluation(100, {'mIoU': 0.5, 'mAcc': 0.55}), Evaluation(200, {'mIoU': 0.4, 'mAcc': 0.6}))
+    summary = summarise(Run((point(10),), scores))
+    assert render_table(summary, answers='disc                   0.400') == expected
+
+
 def test_nan_evaluation_is_never_the_best() -> None:
     run = Run((point(10),), (evaluation(10, math.nan, 0.0, 0.0), evaluation(20, 0.1, 0.2, 0.1)))
     best = summarise(run).best
