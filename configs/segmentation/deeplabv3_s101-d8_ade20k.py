@@ -1,0 +1,12 @@
+"""DeepLabV3 with a dilated ResNeSt-101 on ADE20K: 180 epochs, 227,340 iterations of 16 images.
+
+The paper's authors report 82.07 pixAcc and 46.91 mIoU, in per cent of the validation set at six scales and flipped
+(`DeepLab_ResNeSt101_ADE` of zhanghang1989/PyTorch-Encoding@ac74841).
+Their command, in docs/source/model_zoo/segmentation.rst:
+
+    train.py --dataset ADE20K --model deeplab --aux --backbone resnest101 --epochs 180
+"""
+
+_base_ = './deeplabv3_s50-d8_ade20k.py'
+
+model = dict(backbone=dict(variant='resnest101', init_cfg=dict(checkpoint='resnest101')))

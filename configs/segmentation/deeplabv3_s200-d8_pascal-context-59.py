@@ -1,0 +1,12 @@
+"""DeepLabV3 with a dilated ResNeSt-200 on Pascal Context, 59 classes: 80 epochs, 24,960 iterations of 16 images.
+
+The paper's authors report 82.50 pixAcc and 58.37 mIoU, in per cent of the validation set at six scales and flipped
+(`DeepLab_ResNeSt200_PContext` of zhanghang1989/PyTorch-Encoding@ac74841).
+Their command, in docs/source/model_zoo/segmentation.rst:
+
+    train.py --dataset pcontext --model deeplab --aux --backbone resnest200
+"""
+
+_base_ = './deeplabv3_s50-d8_pascal-context-59.py'
+
+model = dict(backbone=dict(variant='resnest200', init_cfg=dict(checkpoint='resnest200')))

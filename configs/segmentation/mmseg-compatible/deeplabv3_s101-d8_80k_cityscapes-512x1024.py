@@ -1,0 +1,16 @@
+"""DeepLabV3 on Cityscapes with the backbone as mmseg builds it, for the checkpoint that mmseg released.
+
+    python tools/test.py segmentation/mmseg-compatible/deeplabv3_s101-d8_80k_cityscapes-512x1024 CHECKPOINT
+
+mmseg published 79.67 mIoU for it, 80.51 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+`deeplabv3_s101-d8_512x1024_80k_cityscapes_20200807_144429-b73c4270.pth`,
+the record `mmseg/resnest_s101-d8_deeplabv3_4xb2-80k_cityscapes-512x1024` of resnest_mm.weights.
+
+Without the average pools of dilated stages this is not the official network. To train that, take the config of the same
+name one folder up; a checkpoint of one of the two loads into the other without a complaint and is wrong there.
+"""
+
+_base_ = '../deeplabv3_s101-d8_80k_cityscapes-512x1024.py'
+
+model = dict(backbone=dict(avd_in_dilated=False))
+work_dir = 'work_dirs/mmseg-compatible/deeplabv3_s101-d8_80k_cityscapes-512x1024'

@@ -1,0 +1,16 @@
+"""FCN on ADE20K with the backbone as mmseg builds it, for the checkpoint that mmseg released.
+
+    python tools/test.py segmentation/mmseg-compatible/fcn_s101-d8_160k_ade20k-512x512 CHECKPOINT
+
+mmseg published 45.62 mIoU for it, 46.16 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+`fcn_s101-d8_512x512_160k_ade20k_20200807_145416-d3160329.pth`,
+the record `mmseg/resnest_s101-d8_fcn_4xb4-160k_ade20k-512x512` of resnest_mm.weights.
+
+Without the average pools of dilated stages this is not the official network. To train that, take the config of the same
+name one folder up; a checkpoint of one of the two loads into the other without a complaint and is wrong there.
+"""
+
+_base_ = '../fcn_s101-d8_160k_ade20k-512x512.py'
+
+model = dict(backbone=dict(avd_in_dilated=False))
+work_dir = 'work_dirs/mmseg-compatible/fcn_s101-d8_160k_ade20k-512x512'

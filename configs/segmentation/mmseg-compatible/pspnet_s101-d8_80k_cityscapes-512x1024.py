@@ -1,0 +1,16 @@
+"""PSPNet on Cityscapes with the backbone as mmseg builds it, for the checkpoint that mmseg released.
+
+    python tools/test.py segmentation/mmseg-compatible/pspnet_s101-d8_80k_cityscapes-512x1024 CHECKPOINT
+
+mmseg published 78.57 mIoU for it, 79.19 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+`pspnet_s101-d8_512x1024_80k_cityscapes_20200807_140631-c75f3b99.pth`,
+the record `mmseg/resnest_s101-d8_pspnet_4xb2-80k_cityscapes512x1024` of resnest_mm.weights.
+
+Without the average pools of dilated stages this is not the official network. To train that, take the config of the same
+name one folder up; a checkpoint of one of the two loads into the other without a complaint and is wrong there.
+"""
+
+_base_ = '../pspnet_s101-d8_80k_cityscapes-512x1024.py'
+
+model = dict(backbone=dict(avd_in_dilated=False))
+work_dir = 'work_dirs/mmseg-compatible/pspnet_s101-d8_80k_cityscapes-512x1024'
