@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from resnest_mm.engine.walk import type_name
 from resnest_mm.weights.record import Record
 from resnest_mm.weights.records import find_record
 from resnest_mm.weights.resolving import fetch_record
@@ -55,9 +56,7 @@ def fetch_pretrained(cfg: Config) -> None:
 
 def checkpoint_key(node: Mapping[str, Any]) -> str:
     """Return the key under which a config entry of this type would name a checkpoint."""
-    kind = node.get('type')
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    return 'checkpoint' if name.rpartition('.')[2] in ('Pretrained', 'PretrainedInit') else 'pretrained'
+    return 'checkpoint' if type_name(node) in ('Pretrained', 'PretrainedInit') else 'pretrained'
 
 
 def _walk(node: Any, key: str, preprocessor_key: str, preprocessor: Any) -> Iterator[PretrainedEntry]:

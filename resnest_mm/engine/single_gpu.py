@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from resnest_mm.engine.walk import iter_dicts
+from resnest_mm.engine.walk import iter_dicts, type_name
 
 SYNC_NORMS = frozenset({'SyncBN', 'SyncBatchNorm', 'MMSyncBN', 'NaiveSyncBN'})
 """Names, without their scope, of the norms that exchange statistics between processes."""
@@ -84,6 +84,4 @@ def use_single_gpu(cfg: Config) -> tuple[Config, SingleGpuChange]:
 
 
 def _is_sync_norm(node: Any) -> bool:
-    kind = node.get('type')
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    return name.rpartition('.')[2] in SYNC_NORMS
+    return type_name(node) in SYNC_NORMS

@@ -1,8 +1,8 @@
-"""Walking through nested configs: every mapping, or only the data sets behind wrappers."""
+"""Walking through nested configs: every mapping, or only the data sets behind wrappers; and what a mapping builds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -20,6 +20,17 @@ def iter_dicts(node: Any, key: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from iter_dicts(value, f'{key}.{index}')
+
+
+def type_name(node: Mapping[str, Any]) -> str:
+    """Return the name in a mapping's `type` without scope or module, empty where it has none.
+
+    Args:
+        node: Config of a part. In a config of mmengine's pure Python style its type is a class.
+    """
+    kind = node.get('type')
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return name.rpartition('.')[2]
 
 
 def iter_datasets(node: Any, key: str, *, wrappers: bool = False) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
+from tool_runs import forget_runs, run_tool
 
 MICRO = """\
 custom_imports = dict(imports=['micro_parts'], allow_failed_imports=False)
@@ -62,16 +59,6 @@ class Project:
         return {str(path): path.stat().st_size for path in paths if '__pycache__' not in path.parts}
 
 
-def forget_runs() -> None:
-    """Drop what mmengine keeps of earlier runs in this process.
-
-    A logger holds the stdout that it was made with, which pytest closes at the end of a test, and two runs within the
-    same second would share a name and with it their files.
-    """
-    for manager in (MMLogger, MessageHub, DefaultScope, Visualizer):
-        manager._instance_dict.clear()
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """Yield a project with four images, from whose `cwd` the test runs; mmengine's globals are put back afterwards."""
@@ -97,18 +84,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 
 @pytest.fixture(scope='session')
-def tool(repository: Path) -> Callable[[str, Sequence[str]], int]:
+def tool() -> Callable[[str, Sequence[str]], int]:
     """Return a function that runs the `main` of a tool, named without `.py`, in this process."""
-    mains: dict[str, Callable[[Sequence[str]], int]] = {}
-
-    def run(name: str, argv: Sequence[str]) -> int:
-        if name not in mains:
-            spec = importlib.util.spec_from_file_location(f'resnest_tool_{name}', repository / 'tools' / f'{name}.py')
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            mains[name] = module.main
-        forget_runs()
-        return mains[name](argv)
-
-    return run
+    return run_tool

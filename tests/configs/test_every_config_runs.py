@@ -1,0 +1,80 @@
+"""Every shipped config trains, saves, and is tested by the tools, on data of a few kilobytes.
+
+A config that builds can still fail at its first batch: a key that a pipeline step needs, a head that does not fit its
+neck, a metric that wants another annotation. `make test-all` keeps the full depth of every backbone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tool_runs import forget_runs, run_tool
+
+from resnest_mm.datasets import DemoSettings, write_demo_data
+
+from .shipped import every_config, name_of, read
+from .tiny import SIZE, shrink
+
+WHOLE = bool(os.environ.get('RESNEST_MM_WHOLE'))
+METRICS = {'mmseg': ('aAcc', 'mIoU'), 'mmdet': ('coco/bbox_mAP', 'coco/bbox_mAP_50')}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('data') / 'demo'
+    write_demo_data(folder, settings=DemoSettings(images=4, size=SIZE))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def runs(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Yield what collects the configs that ran; their number is printed at the end."""
+    names: list[str] = []
+    yield names
+    reporter = request.config.pluginmanager.get_plugin('terminalreporter')
+    reporter.write_line(f'\n{len(names)} configs trained and tested, depth {"whole" if WHOLE else "at most 50"}')
+
+
+@pytest.fixture(autouse=True)
+def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what a run changes in the process."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    # mmengine prints its config several times in a run, and laying it out takes a second each time.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+    allowed = torch.serialization.get_safe_globals()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed)
+    forget_runs()
+
+
+@pytest.mark.slow
+@every_config
+def test_a_config_trains_and_is_tested(
+    path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]
+) -> None:
+    cfg = read(path)
+    monkeypatch.chdir(tmp_path)
+    shrink(cfg, data, whole=WHOLE).dump(tmp_path / 'tiny.py')
+    assert run_tool('train', ['tiny.py', '--work-dir', 'run']) == 0
+    entries = [
+        json.loads(line)
+        for log in (tmp_path / 'run').glob('*/vis_data/scalars.json')
+        for line in log.read_text(encoding='utf-8').splitlines()
+    ]
+    losses = [entry['loss'] for entry in entries if 'loss' in entry]
+    assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
+    metrics = METRICS[cfg.default_scope]
+    (trained,) = (entry for entry in entries if metrics[0] in entry)
+
+    assert run_tool('test', ['tiny.py', 'run/iter_2.pth', '--work-dir', 'tested']) == 0
+    (record,) = (tmp_path / 'tested').glob('*/*.json')
+    tested = json.loads(record.read_text(encoding='utf-8'))
+    assert {key: tested[key] for key in metrics} == {key: trained[key] for key in metrics}
+    runs.append(name_of(path))
