@@ -1,4 +1,4 @@
-# make setup | demo | test | check | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
+# make setup | demo | demo-seg | test | check | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/resnest_mm-ready
 CONFIG := configs/demo/faster-rcnn_s14_fpn_demo.py
+SEG_CONFIG := configs/demo/deeplabv3_s14-d8_demo.py
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo demo-seg test check clean
 
 setup: $(READY)
 
@@ -20,6 +21,11 @@ demo: setup
 	$(BIN)/python tools/train.py $(CONFIG) --work-dir work_dirs/demo
 	$(BIN)/python tools/report.py $(CONFIG) work_dirs/demo
 
+demo-seg: setup
+	$(BIN)/python tools/make_demo_data.py data/demo
+	$(BIN)/python tools/train.py $(SEG_CONFIG) --work-dir work_dirs/demo-seg
+	$(BIN)/python tools/report.py $(SEG_CONFIG) work_dirs/demo-seg
+
 test: setup
 	$(BIN)/python -m pytest
 
@@ -30,4 +36,4 @@ check: setup
 	$(BIN)/python -m pytest -m 'not slow'
 
 clean:
-	rm -rf $(VENV) data/demo work_dirs/demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) data/demo work_dirs/demo work_dirs/demo-seg build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
