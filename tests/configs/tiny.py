@@ -47,6 +47,7 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
         for dataset in innermost(loader.dataset):
             move(dataset, data, split='train' if split == 'train' else 'val', classes=_classes(small))
             dataset.pipeline = [_shrink_step(step) for step in dataset.pipeline]
+            dataset.indices = 2 if split != 'train' else None  # images
     if cfg.default_scope == 'mmdet':
         _shrink_counts(small)
         for split in ('val', 'test'):
