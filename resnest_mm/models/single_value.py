@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from .split_attention import values_per_channel, warn_of_single_value
 
 
 def normalize_pooled(norm: nn.Module, x: Tensor, *, place: str) -> Tensor:
@@ -36,34 +34,3 @@ def normalize_pooled(norm: nn.Module, x: Tensor, *, place: str) -> Tensor:
     if not torch.compiler.is_compiling():  # the compiler cannot take a warning into its graph
         warn_of_single_value(place)
     return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps)
-
-
-def values_per_channel(norm: nn.Module, x: Tensor) -> int:
-    """Return how many values a batch norm in training compares, with those of other processes if it looks at them.
-
-    Args:
-        norm: A batch norm.
-        x: What it is given, [N, C, H, W].
-    """
-    values = x.shape[0] * x.shape[2] * x.shape[3]
-    # A synchronised norm, torch's or another, has a process group and sees the values of all its processes.
-    if not hasattr(norm, 'process_group') or not distributed.is_initialized():
-        return values
-    group: Any = norm.process_group
-    return values * distributed.get_world_size(group)
-
-
-@functools.cache
-def warn_of_single_value(place: str, *, remedy: str = '') -> None:
-    """Warn, once for each place.
-
-    Args:
-        place: What pools.
-        remedy: What helps besides more images, such as 'norm_eval=True'.
-    """
-    warnings.warn(
-        f'a training batch of one image leaves the batch norm behind the global pooling of {place} one value per '
-        'channel; it uses its running statistics for such steps. Train with at least two images per device'
-        f'{f", or with {remedy}," if remedy else ""} to avoid it',
-        stacklevel=2,
-    )

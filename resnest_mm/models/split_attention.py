@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .single_value import values_per_channel, warn_of_single_value
 
 NormFactory = Callable[[int], nn.Module]
 """Builds a normalisation layer for a number of channels."""
@@ -146,6 +146,37 @@ class SplitAttention(nn.Module):
             return context.shape[0] * context.shape[2] * context.shape[3]
         else:  # scripting leaves the branch out only where it is an else
             return values_per_channel(self.bn1, context)
+
+
+def values_per_channel(norm: nn.Module, x: Tensor) -> int:
+    """Return how many values a batch norm in training compares, with those of other processes if it looks at them.
+
+    Args:
+        norm: A batch norm.
+        x: What it is given, [N, C, H, W].
+    """
+    values = x.shape[0] * x.shape[2] * x.shape[3]
+    # A synchronised norm, torch's or another, has a process group and sees the values of all its processes.
+    if not hasattr(norm, 'process_group') or not torch.distributed.is_initialized():
+        return values
+    group: Any = norm.process_group
+    return values * torch.distributed.get_world_size(group)
+
+
+@functools.cache
+def warn_of_single_value(place: str, *, remedy: str = '') -> None:
+    """Warn, once for each place.
+
+    Args:
+        place: What pools.
+        remedy: What helps besides more images, such as 'norm_eval=True'.
+    """
+    warnings.warn(
+        f'a training batch of one image leaves the batch norm behind the global pooling of {place} one value per '
+        'channel; it uses its running statistics for such steps. Train with at least two images per device'
+        f'{f", or with {remedy}," if remedy else ""} to avoid it',
+        stacklevel=2,
+    )
 
 
 def check_divisible(in_channels: int, channels: int, hidden: int, *, groups: int, radix: int) -> None:
