@@ -20,8 +20,12 @@ def forget_runs() -> None:
     A logger holds the stdout that it was made with, which pytest closes at the end of a test, and two runs within the
     same second would share a name and with it their files.
     """
-    for manager in (MMLogger, MessageHub, DefaultScope, Visualizer):
+    managers = [MMLogger, MessageHub, DefaultScope, Visualizer]
+    while managers:
+        manager = managers.pop()
         manager._instance_dict.clear()
+        # A host's visualizer keeps instances of its own, which know the folder of the run before.
+        managers += manager.__subclasses__()
 
 
 def run_tool(name: str, argv: Sequence[str]) -> int:
