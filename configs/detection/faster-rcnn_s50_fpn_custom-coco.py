@@ -5,10 +5,11 @@ Copy it, change the lines that say CHANGE, and start it:
     cp configs/detection/faster-rcnn_s50_fpn_custom-coco.py configs/detection/mine.py
     python tools/train.py detection/mine
 
-What came out: a table, curves and some images; then every image of the validation, your boxes beside those found:
+What came out: a table, curves and some images; then every image of the validation, your boxes beside those found, in
+a folder `drawn` below `work_dirs/mine` and the time of the run:
 
     python tools/report.py detection/mine work_dirs/mine
-    python tools/test.py detection/mine "$(cat work_dirs/mine/last_checkpoint)" --show-dir work_dirs/mine/drawn
+    python tools/test.py detection/mine "$(cat work_dirs/mine/last_checkpoint)" --show-dir drawn
 
 The numbers below are a careful start for small batches; they have not been tuned on any data.
 """

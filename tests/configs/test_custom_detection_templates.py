@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 from tool_runs import forget_runs, run_tool
+
+from resnest_mm.engine.walk import iter_dicts
 
 from .shipped import CONFIGS, read
 
@@ -19,7 +22,6 @@ pytest.importorskip('mmdet', reason='the templates are for mmdet')
 SMALLER = """
 _base_ = {template!r}
 data_root = {data!r}
-largest, smallest = (96, 64), (96, 48)
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
@@ -124,7 +126,11 @@ def test_it_trains_and_draws_every_image(kind: str, tmp_path: Path, monkeypatch:
     text = SMALLER.format(template=str(template(kind)), data=f'{data}/')
     if kind == 'coco':
         text += "val_evaluator = dict(ann_file=data_root + 'annotations/val.json')\ntest_evaluator = val_evaluator\n"
-    (tmp_path / 'mine.py').write_text(text, encoding='utf-8')
+    cfg = Config.fromstring(text, '.py')
+    for _, node in iter_dicts(cfg._cfg_dict, 'config'):
+        if 'scale' in node:
+            node['scale'] = [(96, 48), (96, 64)] if node['type'] == 'RandomResize' else (96, 64)
+    cfg.dump(tmp_path / 'mine.py')
     monkeypatch.chdir(tmp_path)
     assert run_tool('train', ['mine.py']) == 0
     work_dir = tmp_path / 'work_dirs' / 'mine'
