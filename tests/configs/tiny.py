@@ -190,4 +190,6 @@ def _plain(node: Any) -> Any:
     """Return a copy in which no two places share one dict."""
     if isinstance(node, dict):
         return ConfigDict({key: _plain(value) for key, value in node.items()})
+    if isinstance(node, type):  # a pure-Python config holds classes, which a copied file can only name
+        return f'{node.__module__.partition(".")[0]}.{node.__name__}'
     return type(node)(_plain(value) for value in node) if isinstance(node, (list, tuple)) else node
