@@ -22,6 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how many shipped configs were trained and tested, which one dot each does not tell."""
+    from tool_runs import CONFIG_RUNS
+
+    names = config.stash.get(CONFIG_RUNS, [])
+    if names:
+        terminalreporter.write_line(f'{len(names)} configs trained and tested')
+
+
 @pytest.fixture(scope='session')
 def repository() -> Path:
     """Return the checkout's top folder."""

@@ -7,9 +7,13 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+
+CONFIG_RUNS: pytest.StashKey[list[str]] = pytest.StashKey()
+"""Names of the configs that were trained and tested in this session."""
 
 TOOLS = Path(__file__).resolve().parent.parent / 'tools'
 

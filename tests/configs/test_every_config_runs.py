@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tool_runs import forget_runs, run_tool
+from tool_runs import CONFIG_RUNS, forget_runs, run_tool
 
 from resnest_mm.datasets import DemoSettings, write_demo_data
 
@@ -32,13 +32,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope='module')
-def runs(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Yield what collects the configs that ran; their number is printed at the end."""
-    names: list[str] = []
-    yield names
-    reporter = request.config.pluginmanager.get_plugin('terminalreporter')
-    reporter.write_line(f'\n{len(names)} configs trained and tested, depth {"whole" if WHOLE else "at most 50"}')
+@pytest.fixture
+def runs(request: pytest.FixtureRequest) -> list[str]:
+    """Return what collects the configs that ran; their number is printed at the end."""
+    return request.config.stash.setdefault(CONFIG_RUNS, [])
 
 
 @pytest.fixture(autouse=True)
