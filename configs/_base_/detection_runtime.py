@@ -1,4 +1,7 @@
-"""What every iteration-based detection run of this project shares: logging, checkpoints, visualisation."""
+"""What every iteration-based detection run of this project shares: logging, checkpoints, visualisation.
+
+It inherits from nothing, because mmengine lets pure-Python configs read only such files.
+"""
 
 default_scope = 'mmdet'
 default_hooks = dict(

@@ -24,7 +24,7 @@ class LabelledCrossEntropyLoss(nn.Module):
         loss_name: Key of the loss in the log; mmseg sums up those that begin with `loss_`.
 
     Shape:
-        cls_score [N, classes, H, W], label and weight [N, H, W], output [].
+        cls_score [N, classes, H, W], label and weight [N, H, W], output [] in float32 or wider.
 
     Raises:
         TypeError: On a class_weight that is no list of numbers.
@@ -73,6 +73,8 @@ class LabelledCrossEntropyLoss(nn.Module):
             raise ValueError(
                 f'class_weight has {len(self.class_weight)} numbers, but there are {classes} classes; give one for each'
             )
+        # Half precision holds neither the exponentials nor, beyond 65504, the number of a crop's pixels.
+        cls_score = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
         shares = cls_score.new_tensor(self.class_weight or (1.0,) * classes)
         ignored = -100 if ignore_index is None else ignore_index
         losses = F.cross_entropy(cls_score, label, weight=shares, ignore_index=ignored, reduction='none')  # [N, H, W]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from resnest_mm.models.variants import BLOCKS_PER_STAGE
 from resnest_mm.weights import from_official
 from resnest_mm.weights.records import find_record
 
+from .flattened import ABSENT, differences
 from .shipped import CONFIGS, build, many, read
 
 mmseg = pytest.importorskip('mmseg', reason='its configs are what is compared with')
@@ -47,15 +48,6 @@ NAMES = {
 }
 each_config = pytest.mark.parametrize('name', NAMES)
 ANY = f'fcn_s101-d8_{ADE}'
-
-ABSENT = 'absent'
-SECTIONS = (
-    'model', 'default_scope', 'default_hooks', 'custom_hooks', 'env_cfg', 'visualizer', 'launcher',
-    'log_processor', 'log_level', 'load_from', 'resume', 'randomness', 'experiment_name', 'work_dir', 'auto_scale_lr',
-    'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator',
-    'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'param_scheduler', 'tta_model', 'tta_pipeline',
-)  # fmt: skip
-"""What a runner and `tools/test.py` read of a config; the rest are the names that its files use for themselves."""
 
 DIFFERENCES = {
     'model.pretrained': ('open-mmlab://resnest101', ABSENT),
@@ -101,26 +93,6 @@ def compatible(name: str) -> Config:
 
 def original(name: str) -> Config:
     return read(THEIRS / f'{NAMES[name]}.py')
-
-
-def flat(node: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys and values of a config's leaves; a sequence without dicts is one, as a tuple."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from flat(value, f'{key}.{name}' if key else name)
-        if not node:
-            yield key, ()
-    elif isinstance(node, (list, tuple)) and any(isinstance(value, (dict, list, tuple)) for value in node):
-        for index, value in enumerate(node):
-            yield from flat(value, f'{key}.{index}')
-    else:
-        yield key, tuple(node) if isinstance(node, (list, tuple)) else node
-
-
-def differences(theirs: Config, ours: Config) -> dict[str, tuple[Any, Any]]:
-    left, right = (dict(flat({name: cfg[name] for name in SECTIONS if name in cfg}, '')) for cfg in (theirs, ours))
-    pairs = {key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in left | right}
-    return {key: (a, b) for key, (a, b) in pairs.items() if (type(a), a) != (type(b), b)}
 
 
 def keywords(backbone: Mapping[str, Any], **changes: Any) -> dict[str, Any]:

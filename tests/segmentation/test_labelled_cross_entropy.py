@@ -64,6 +64,16 @@ def test_a_batch_without_labels_costs_nothing_and_breaks_nothing() -> None:
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_a_crop_of_many_pixels_fits_into_no_half_precision_number(dtype: torch.dtype) -> None:
+    """float16 ends at 65504, which is fewer than the pixels of one crop of 480."""
+    torch.manual_seed(0)
+    logits, label = torch.randn(1, 3, 260, 260), torch.randint(0, 3, (1, 260, 260))
+    loss = LabelledCrossEntropyLoss(class_weight=WEIGHTS)
+    exact = loss(logits.to(dtype).double(), label)
+    assert float(loss(logits.to(dtype), label)) == pytest.approx(float(exact), rel=1e-5)
+
+
 def test_a_head_of_mmseg_trains_with_weights_and_ignored_pixels() -> None:
     """mmseg's own loss raises an IndexError here."""
     with DefaultScope.overwrite_default_scope('mmseg'):
