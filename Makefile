@@ -1,4 +1,4 @@
-# make setup | demo | demo-seg | test | check | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
+# make setup | demo | demo-seg | test | test-all | check | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
@@ -8,7 +8,7 @@ READY := $(VENV)/resnest_mm-ready
 CONFIG := configs/demo/faster-rcnn_s14_fpn_demo.py
 SEG_CONFIG := configs/demo/deeplabv3_s14-d8_demo.py
 
-.PHONY: setup demo demo-seg test check clean
+.PHONY: setup demo demo-seg test test-all check clean
 
 setup: $(READY)
 
@@ -28,6 +28,9 @@ demo-seg: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-all: setup
+	RESNEST_MM_WHOLE=1 $(BIN)/python -m pytest
 
 check: setup
 	$(BIN)/ruff format --check .

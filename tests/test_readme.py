@@ -14,7 +14,7 @@ import pytest
 
 import resnest_mm
 
-DOCUMENTS = ('README.md', 'docs/split_attention.md', 'docs/weights.md')
+DOCUMENTS = ('README.md', 'docs/detection.md', 'docs/segmentation.md', 'docs/split_attention.md', 'docs/weights.md')
 EXAMPLES = {'quickstart': 'README.md', 'loops': 'docs/split_attention.md', 'dilated': 'docs/split_attention.md'}
 
 
@@ -76,3 +76,23 @@ def test_every_file_that_is_named_exists(document: str, repository: Path) -> Non
     missing = [link for link in links if not (repository / document).parent.joinpath(link).exists()]
     missing += [path for path in named if not (repository / path).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize('task', ['detection', 'segmentation'])
+def test_every_config_is_named_on_its_page_with_its_own_numbers(task: str, repository: Path) -> None:
+    """A config that no page names is not found; a number beside it that its docstring does not have is nobody's."""
+    text = (repository / 'docs' / f'{task}.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`([\w+-]+)`', text))
+    shipped = sorted((repository / 'configs' / task).rglob('*.py'))
+    assert shipped and {path.stem for path in shipped} <= named
+    folder = repository / 'configs' / task
+    compared = 0
+    for line in text.splitlines():
+        if found := re.match(r'\| config \(`(.*)/`\)', line):
+            folder = repository / 'configs' / found[1]
+        for name, numbers in re.findall(r'^\| `([\w-]+)` ((?:\| [\d., ]*)+)', line):
+            docstring = ast.get_docstring(ast.parse((folder / f'{name}.py').read_text(encoding='utf-8')))
+            quoted = re.findall(r'\d\d\.\d+', numbers)
+            assert docstring and all(number in docstring for number in quoted), (folder, name, quoted)
+            compared += len(quoted)
+    assert compared >= 20

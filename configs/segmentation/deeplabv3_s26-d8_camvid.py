@@ -1,4 +1,4 @@
-"""DeepLabV3 with a ResNeSt-26 at half width, from scratch, on the road scenes of CamVid: half an hour on two CPU cores.
+"""DeepLabV3 with a ResNeSt-26 at half width, from scratch, on the road scenes of CamVid: 20 minutes on two CPU cores.
 
     python tools/train.py configs/segmentation/deeplabv3_s26-d8_camvid.py --cfg-options data_root=data/camvid
 
