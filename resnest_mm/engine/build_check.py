@@ -31,10 +31,10 @@ _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg'}
 
 
 def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
-    """Refuse a config whose framework is missing, whose types are unknown, or whose model cannot be built.
+    """Refuse a config whose framework is missing, whose types are unknown, or whose parts cannot be built.
 
-    The model is built on the CPU and thrown away, which takes about a second for the largest. mmengine's default scope
-    is as before afterwards.
+    These parts are the model, and the hooks and transforms of this package. The model is built on the CPU and thrown
+    away, which takes about a second for the largest. mmengine's default scope is as before afterwards.
 
     Args:
         cfg: Parsed config.
@@ -42,7 +42,7 @@ def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
 
     Raises:
         UserError: The framework of `default_scope` is not installed or does not import, a type is not registered, or
-            the model's constructor refuses its arguments.
+            a constructor refuses its arguments.
     """
     scope = cfg.get('default_scope') or 'mmengine'
     _check_host(scope)
@@ -51,13 +51,13 @@ def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
         warnings.simplefilter('ignore')
         for registry, key, node in _typed(cfg, splits):
             _check_type(registry, key, node)
+            if registry in (HOOKS, TRANSFORMS) and _is_own(node):
+                # Only our own are known to do nothing but look at their arguments.
+                _build(registry, {name: value for name, value in node.items() if name != 'priority'}, what=key)
         model = copy.deepcopy(cfg.model)
         if cfg.get('data_preprocessor') is not None:
             model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
-        try:
-            MODELS.build(model)
-        except (TypeError, ValueError, KeyError, AssertionError, AttributeError, ImportError) as error:
-            raise UserError(f'the model cannot be built: {type(error).__name__}: {one_line(error)}') from error
+        _build(MODELS, model, what='the model')
 
 
 def _check_host(scope: str) -> None:
@@ -95,6 +95,18 @@ def _typed(cfg: Config, splits: Sequence[str]) -> Iterator[tuple[Registry, str, 
 def _each(registry: Registry, key: str, nodes: Any) -> Iterator[tuple[Registry, str, Any]]:
     for index, node in enumerate(nodes if isinstance(nodes, (list, tuple)) else [nodes]):
         yield registry, f'{key}.{index}' if isinstance(nodes, (list, tuple)) else key, node
+
+
+def _is_own(node: Any) -> bool:
+    kind = node.get('type') if isinstance(node, dict) else None
+    return isinstance(kind, str) and kind.startswith('resnest_mm.')
+
+
+def _build(registry: Registry, node: Any, *, what: str) -> None:
+    try:
+        registry.build(copy.deepcopy(node))
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError, ImportError) as error:
+        raise UserError(f'{what} cannot be built: {type(error).__name__}: {one_line(error)}') from error
 
 
 def _check_type(root: Registry, key: str, node: Any) -> None:

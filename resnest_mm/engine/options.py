@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from resnest_mm.engine.errors import UserError
 
 _CUTOFF = 0.82
 """Similarity from which a new key counts as a typo: one wrong letter in six, but not `interval` for `val_interval`."""
+
+_DICT = re.compile(r'(?:^|[\[(,])\s*(?:dict\(|\{|\w+\([^)]*,)')
+"""A value that is or holds a dict or a call: `DictAction` makes a string of it, or recurses without end at a comma."""
 
 _RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) | {
     'find_unused_parameters',
@@ -33,7 +37,7 @@ def key_value(text: str) -> str:
         text: What was typed.
 
     Raises:
-        argparse.ArgumentTypeError: No equals sign, no key, or brackets that do not match.
+        argparse.ArgumentTypeError: No equals sign, no key, brackets that do not match, or a dict as value.
     """
     key, equals, value = text.partition('=')
     if not equals or not key:
@@ -42,6 +46,11 @@ def key_value(text: str) -> str:
         )
     if value.count('(') != value.count(')') or value.count('[') != value.count(']'):
         raise argparse.ArgumentTypeError(f'{text!r} has brackets that do not match; quote the value: {key}="[1,2]"')
+    if _DICT.search(value):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} holds a dict, which the command line cannot; set its keys one by one, as in {key}.num=1, or '
+            'write it into a config that has this one as _base_'
+        )
     return text
 
 

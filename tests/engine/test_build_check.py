@@ -60,6 +60,39 @@ def test_an_unknown_type_is_named_with_its_key(more: dict[str, Any], expected: s
         check_build(recipe({}, **more), splits=('train',))
 
 
+@pytest.mark.parametrize(
+    ('more', 'expected'),
+    [
+        (
+            {'custom_hooks': [{'type': 'resnest_mm.PreciseBNHook', 'num_iters': 0, 'priority': 'LOW'}]},
+            'custom_hooks.0 cannot be built: ValueError: num_iters=0 must be',
+        ),
+        (
+            {'custom_hooks': [{'type': 'resnest_mm.PreciseBNHook', 'num_itres': 5}]},
+            "custom_hooks.0 cannot be built: TypeError: .*'num_itres'",
+        ),
+    ],
+)
+def test_a_part_of_ours_that_cannot_be_built_is_named_with_its_key(more: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        check_build(recipe({}, **more), splits=('train',))
+
+
+def test_a_transform_of_ours_that_cannot_be_built_is_named_with_its_key() -> None:
+    pytest.importorskip('mmdet', reason='the transform is for its data sets')
+    steps = [{'type': 'LoadImageFromFile'}, {'type': 'resnest_mm.CropAroundInstance', 'crop_range': (0.9, 2)}]
+    more = {'train_dataloader': {'dataset': {'type': 'RepeatDataset', 'dataset': {'pipeline': steps}}}}
+    with pytest.raises(UserError, match=r'dataset\.pipeline\.1 cannot be built: ValueError: crop_range=\(0\.9, 2\)'):
+        check_build(recipe({}, **more, default_scope='mmdet'), splits=('train',))
+
+
+def test_a_hook_of_ours_is_built_without_the_priority_that_is_the_runners() -> None:
+    hook = {'type': 'resnest_mm.PreciseBNHook', 'num_iters': 2, 'priority': 'LOW'}
+    cfg = recipe({}, custom_hooks=[hook])
+    check_build(cfg, splits=('train',))
+    assert cfg.custom_hooks == [hook]
+
+
 def test_parts_that_the_run_does_not_use_are_not_looked_at() -> None:
     more = {'test_evaluator': {'type': 'NoSuchMetric'}, 'optim_wrapper': {'optimizer': {'type': 'SGD'}}}
     check_build(recipe({}, **more), splits=('train', 'val'))

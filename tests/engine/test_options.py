@@ -83,5 +83,13 @@ def test_what_is_not_key_value_is_refused(text: str) -> None:
         key_value(text)
 
 
+@pytest.mark.parametrize('value', ['dict(a=1)', "[dict(type='A',num=1)]", "{'a':1}", '[1,{2}]', 'A(1,2)'])
+def test_a_dict_is_refused(value: str) -> None:
+    """mmengine makes a string of it, or never comes back."""
+    with pytest.raises(argparse.ArgumentTypeError, match=r'hooks\.0=.*one by one'):
+        key_value(f'hooks.0={value}')
+
+
 def test_key_value_passes_through() -> None:
-    assert key_value('a.b=[(1,2),3]') == 'a.b=[(1,2),3]'
+    for text in ('a.b=[(1,2),3]', 'data_root=data/set(1)', 'a=dictionary'):
+        assert key_value(text) == text
