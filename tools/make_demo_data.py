@@ -1,4 +1,4 @@
-"""Write the generated demo data set: COCO boxes and masks, semantic maps."""
+"""Write the generated demo data set: COCO boxes and masks, semantic and panoptic maps."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.datasets.coco import coco_annotations
+from resnest_mm.datasets.panoptic import panoptic_annotations, segment_numbers
 from resnest_mm.datasets.scenes import Instance, draw_scene
 from resnest_mm.datasets.settings import SPLITS, DemoSettings, settings_from_meta
 
@@ -34,8 +35,8 @@ def write_demo_data(
     Args:
         out: Folder to write; its parents are made.
         settings: What to draw.
-        force: Replace a demo data set that was made with other settings. A folder with anything else in it is
-            never replaced.
+        force: Replace a demo data set that was made with other settings. One with the same settings that lacks
+            files is always completed, and a folder with anything else in it never replaced.
         track: Wraps the scene numbers of each split while they are drawn, to show progress.
 
     Returns:
@@ -49,7 +50,7 @@ def write_demo_data(
     if holds_demo_data(target, settings=settings):
         return target
     if target.exists():
-        _check_replaceable(target, force=force)
+        _check_replaceable(target, settings=settings, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-{os.getpid()}-', dir=target.parent) as temporary:
         built = Path(temporary, 'new')
@@ -69,7 +70,7 @@ def holds_demo_data(out: str | os.PathLike[str], *, settings: DemoSettings) -> b
     return _read_meta(folder) == settings.meta() and not _expected_files(settings) - _files(folder)
 
 
-def _check_replaceable(target: Path, *, force: bool) -> None:
+def _check_replaceable(target: Path, *, settings: DemoSettings, force: bool) -> None:
     meta = _read_meta(target)
     if meta is None:
         raise ValueError(f'out={str(target)!r} exists and is no demo data set; choose another folder')
@@ -79,9 +80,9 @@ def _check_replaceable(target: Path, *, force: bool) -> None:
             f'out={str(target)!r} holds {foreign[0]!r}, which is not part of the demo data set; '
             'move it away or choose another folder'
         )
-    if not force:
+    if not force and meta != settings.meta():
         raise ValueError(
-            f'out={str(target)!r} holds a demo data set that is incomplete or was made with other settings; '
+            f'out={str(target)!r} holds a demo data set that was made with other settings; '
             'replace it with --force (force=True) or choose another folder'
         )
 
@@ -102,9 +103,10 @@ def _files(folder: Path) -> set[str]:
 def _expected_files(settings: DemoSettings) -> set[str]:
     files = {META}
     for split in SPLITS:
-        files.add(f'annotations/instances_{split}.json')
+        files |= {f'annotations/{kind}_{split}.json' for kind in ('instances', 'panoptic')}
         for index in range(settings.count(split)):
-            files |= {f'{split}/{index:06d}.jpg', f'semantic/{split}/{index:06d}.png'}
+            maps = {f'{kind}/{split}/{index:06d}.png' for kind in ('semantic', 'panoptic')}
+            files |= {f'{split}/{index:06d}.jpg', *maps}
     return files
 
 
@@ -116,8 +118,11 @@ def _build(folder: Path, *, settings: DemoSettings, track: Track) -> None:
             name = f'{index:06d}'
             _write_image(folder / split / f'{name}.jpg', scene.image)
             _write_image(folder / 'semantic' / split / f'{name}.png', scene.semantic)
+            numbers = segment_numbers(scene.instances, size=settings.size)
+            _write_image(folder / 'panoptic' / split / f'{name}.png', numbers)
             scenes[f'{name}.jpg'] = scene.instances
-        _write_json(folder / 'annotations' / f'instances_{split}.json', coco_annotations(scenes, size=settings.size))
+        for kind, describe in (('instances', coco_annotations), ('panoptic', panoptic_annotations)):
+            _write_json(folder / 'annotations' / f'{kind}_{split}.json', describe(scenes, size=settings.size))
     _write_json(folder / META, settings.meta())
 
 

@@ -1,0 +1,101 @@
+"""Semantic maps of stuff out of COCO's panoptic maps, as detectron2's Panoptic FPN is trained on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+THINGS: Final = 0
+UNLABELLED: Final = 255
+
+Track = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+def stuff_labels(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Return the label of each category: 0 for a thing, 1 and more for stuff in the order of the ids.
+
+    Args:
+        categories: `categories` of a panoptic file, each with `id` and `isthing`.
+
+    Raises:
+        ValueError: There are more than 254 kinds of stuff, which a map of bytes cannot hold.
+    """
+    stuff = sorted(entry['id'] for entry in categories if not entry['isthing'])
+    if len(stuff) >= UNLABELLED:
+        raise ValueError(f'categories has {len(stuff)} kinds of stuff; a map of bytes holds at most {UNLABELLED - 1}')
+    things = {entry['id']: THINGS for entry in categories if entry['isthing']}
+    return {**things, **{category: label for label, category in enumerate(stuff, start=1)}}
+
+
+def stuff_map(
+    panoptic: npt.NDArray[np.uint8], segments: Sequence[Mapping[str, Any]], *, labels: Mapping[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return the label of every pixel, and 255 where no segment is.
+
+    Args:
+        panoptic: Segment of every pixel as a colour, BGR, [H, W, 3].
+        segments: `segments_info` of the image, each with `id` and `category_id`.
+        labels: Label of each category.
+
+    Shape:
+        output [H, W].
+    """
+    blue, green, red = np.moveaxis(panoptic.astype(np.int64), 2, 0)
+    numbers = red + 256 * green + 65536 * blue
+    result = np.full(numbers.shape, UNLABELLED, np.uint8)
+    for segment in segments:
+        result[numbers == segment['id']] = labels[segment['category_id']]
+    return result
+
+
+def write_stuff_maps(
+    annotations: str | os.PathLike[str],
+    maps: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    track: Track = iter,
+) -> int:
+    """Write the stuff map of every image of a panoptic file; all of them or none.
+
+    Args:
+        annotations: COCO's `panoptic_*.json`.
+        maps: Folder of its maps.
+        out: Folder to write, which must not exist yet.
+        track: Wraps the images, to show progress.
+
+    Returns:
+        The number of maps.
+
+    Raises:
+        ValueError: `out` exists, or the file is no panoptic file.
+        OSError: A file cannot be read or written.
+    """
+    target = Path(out)
+    if target.exists():
+        raise ValueError(f'out={str(target)!r} exists; move it away or choose another folder')
+    content = json.loads(Path(annotations).read_text(encoding='utf-8'))
+    entries = content.get('annotations') or []
+    if not entries or 'segments_info' not in entries[0] or 'isthing' not in content['categories'][0]:
+        raise ValueError(f'annotations={str(annotations)!r} holds no segments; it should be a panoptic_*.json of COCO')
+    labels = stuff_labels(content['categories'])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-', dir=target.parent) as temporary:
+        built = Path(temporary, 'new')
+        built.mkdir()
+        for entry in track(entries):
+            panoptic = cv2.imread(str(Path(maps, entry['file_name'])), cv2.IMREAD_COLOR)
+            if panoptic is None:
+                raise OSError(f'{Path(maps, entry["file_name"])} cannot be read; maps={str(maps)!r} should hold it')
+            drawn = stuff_map(np.asarray(panoptic, np.uint8), entry['segments_info'], labels=labels)
+            _, data = cv2.imencode('.png', drawn)
+            (built / entry['file_name']).write_bytes(data.tobytes())
+        os.rename(built, target)
+    return len(entries)

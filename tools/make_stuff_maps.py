@@ -1,0 +1,40 @@
+"""Write the semantic maps that Panoptic FPN is trained on from COCO's panoptic maps: things 0, stuff 1 to 53."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from resnest_mm.datasets.stuff_maps import write_stuff_maps
+
+EXAMPLE = (
+    'example: python tools/make_stuff_maps.py data/coco/annotations/panoptic_train2017.json '
+    'data/coco/annotations/panoptic_train2017 data/coco/annotations/panoptic_stuff_train2017'
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 where something is missing or in the way."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE)
+    parser.add_argument('annotations', help="COCO's panoptic_*.json")
+    parser.add_argument('maps', help='folder of its maps')
+    parser.add_argument('out', help='folder to write; it must not exist')
+    args = parser.parse_args(argv)
+    try:
+        if sys.stdout.isatty():
+            from mmengine.utils import track_iter_progress
+
+            count = write_stuff_maps(args.annotations, args.maps, args.out, track=track_iter_progress)
+            print()
+        else:
+            count = write_stuff_maps(args.annotations, args.maps, args.out)
+    except (OSError, ValueError, KeyError) as error:
+        print(f'make_stuff_maps: {error}', file=sys.stderr)
+        return 2
+    print(f'{args.out}: {count} maps')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
