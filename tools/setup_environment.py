@@ -56,6 +56,7 @@ def set_up(venv: Path, *, torch: str) -> None:
     say('installing resnest_mm, mmdetection, mmsegmentation and the test tools')
     pip(python, '--no-build-isolation', '-e', f'{ROOT}[det,seg,test,dev]', '-c', str(pins))
     pip(python, '--no-deps', '--no-build-isolation', 'resnest==0.0.5')
+    pip(python, '--no-deps', 'panopticapi-lite==0.2.0')  # it asks for a numpy below 2, which it does not need
     say('ready')
 
 

@@ -8,4 +8,7 @@ if host_imports('mmdet'):
     from . import crop as crop
     from . import mask_head as mask_head
     from . import mask_tta as mask_tta
+    from . import panoptic_fpn as panoptic_fpn
+    from . import panoptic_fusion as panoptic_fusion
     from . import rpn_assigner as rpn_assigner
+    from . import semantic_head as semantic_head

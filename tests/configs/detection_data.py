@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from .detection_heads import name_of
+from .detection_panoptic import observe_stuff_data, write_panoptic
+from .shipped import many
 
 ORIENTATION = 0x0112
 """The EXIF tag that asks a viewer to turn an image."""
@@ -32,8 +34,8 @@ FILES = {
 Range = tuple[int, int]
 
 
-def write_data(root: Path, classes: tuple[str, ...]) -> None:
-    """Write five images to train and to validate, and their objects, in the folders of COCO.
+def write_data(root: Path, classes: tuple[str, ...], stuff: tuple[str, ...]) -> None:
+    """Write five images to train and to validate, and what is in them, in the folders of COCO.
 
     The first image is stored lying on its side. One has no object, one only a crowd.
     """
@@ -60,6 +62,7 @@ def write_data(root: Path, classes: tuple[str, ...]) -> None:
             if name == 'wide.jpg':
                 pixels, tag[ORIENTATION] = np.rot90(pixels), 6
             Image.fromarray(pixels).save(root / split / name, exif=tag)
+    write_panoptic(root, FILES, (*classes, *stuff))
 
 
 def _object(index: int, name: str, box: list[int], *, crowd: bool = False) -> dict[str, Any]:
@@ -110,12 +113,14 @@ def observe_data(cfg: Config, root: Path) -> Iterator[tuple[str, Any]]:
     yield 'test: images at once, sampler, shuffles', (test.batch_size, name_of(test.sampler), test.sampler.shuffle)
     yield from _observe_preprocessor(cfg)
     yield from _observe_training(train.dataset)
+    yield from observe_stuff_data(cfg, train.dataset, test.dataset, root)
     yield from _observe_test(test.dataset)
     assert cfg.val_dataloader == cfg.test_dataloader and cfg.val_evaluator == cfg.test_evaluator
     evaluator = copy.deepcopy(cfg.test_evaluator)
-    evaluator.ann_file = str(root / evaluator.ann_file.removeprefix(cfg.test_dataloader.dataset.data_root))
-    (metric,) = Evaluator(evaluator).metrics
-    yield 'test: metric', (name_of(metric), tuple(metric.metrics))
+    for entry in many(evaluator):
+        entry.ann_file = str(root / entry.ann_file.removeprefix(cfg.test_dataloader.dataset.data_root))
+    metrics = [(metric, getattr(metric, 'metrics', None)) for metric in Evaluator(evaluator).metrics]
+    yield 'test: metrics', tuple((name_of(metric), names and tuple(names)) for metric, names in metrics)
 
 
 def _observe_preprocessor(cfg: Config) -> Iterator[tuple[str, Any]]:

@@ -67,11 +67,11 @@ def observe_published(path: Path) -> Iterator[tuple[str, Any]]:
     from resnest_mm.weights.records import RECORDS
 
     text = ' '.join((ast.get_docstring(ast.parse(path.read_text())) or '').split())
-    model = re.search(r'`(\w*rcnn_ResNeSt_\w+(?:-scale[_-]1x)?)`', text)
-    numbers = re.search(r'report ([\d.]+) box AP(?: and ([\d.]+) mask AP)? on val2017', text)
+    model = re.search(r'`(\w*(?:rcnn|panoptic)_ResNeSt_\w+(?:-scale[_-]1x)?)`', text)
+    numbers = re.search(r'report (?:a PQ of ([\d.]+), )?([\d.]+) box AP(?: and ([\d.]+) mask AP)? on val2017', text)
     assert model and numbers
     record = RECORDS[f'detectron2/{model[1]}']
     ap = tuple(float(number) for number in numbers.groups() if number)
     assert tuple(dict(record.metrics).values()) == ap
     yield 'published: model, hash in the name of its file', (model[1], record.digest)
-    yield 'published: AP in per cent', ap
+    yield 'published: in per cent', ap

@@ -1,7 +1,7 @@
-"""The twelve COCO recipes of detectron2-ResNeSt as plain values.
+"""The thirteen COCO recipes of detectron2-ResNeSt as plain values.
 
 Every value is typed from chongruo/detectron2-ResNeSt@54ec876 (configs/COCO-*, detectron2/config/defaults.py and
-detectron2/modeling). None is read from a config or computed by the package. The panoptic recipe is not among them.
+detectron2/modeling). None is read from a config or computed by the package.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .detection_truth_heads import BOX_HEADS, MASKS
+from .detection_truth_heads import BOX_HEADS, MASKS, STUFF
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Entry:
         box: 'faster' or 'cascade'.
         convs: Convolutions of the mask head, 0 without masks.
         dcn: Whether stages 2 to 4 have deformable convolutions.
-        tricks: Whether it has the crop, the larger sizes and the schedule of three times the length.
+        tricks: Whether it has the crop, the larger sizes and the schedule of three times the length; the panoptic
+            recipe has no crop.
         trained: Parameters that are trained, as tensors.
         norms: How many of them belong to norms.
         model: Name of the authors' config.
         digest: Hash in the name of the released file, if any.
-        ap: Published box AP, and mask AP, on val2017.
+        ap: Published box AP, and mask AP, on val2017; before them PQ where it is panoptic.
+        panoptic: Whether it has a semantic head, for which its mask head has no norms.
     """
 
     depth: int
@@ -40,6 +42,7 @@ class Entry:
     model: str
     digest: str | None
     ap: tuple[float, ...]
+    panoptic: bool = False
 
 
 _RANGE, _MASK = 'FPN_syncbn_range-scale', 'FPN_syncBN'
@@ -107,6 +110,19 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         'e1901134',
         (50.91, 44.50),
     ),
+    'panoptic-fpn_s200_fpn_3x_coco': Entry(
+        200,
+        'cascade',
+        4,
+        False,
+        True,
+        1059,
+        550,
+        'panoptic_ResNeSt_200_FPN_syncBN_tricks_3x',
+        '43f8b731',
+        (47.90, 51.00, 43.68),
+        panoptic=True,
+    ),
 }
 
 MILLION_PARAMETERS: Final[Mapping[str, float]] = {
@@ -124,6 +140,8 @@ MILLION_PARAMETERS: Final[Mapping[str, float]] = {
 
 _DEEPER: Final = 20 * 305_344 + 13 * 1_216_896  # blocks of 128 and of 256 channels that depth 200 has beyond 101
 _FOUR_MASK_CONVS: Final = 4 * (256 * 256 * 9 + 2 * 256)
+_PLAIN_MASKS: Final = 4 * (256 * 256 * 9 + 256) + (256 * 256 * 4 + 256) + (256 * 80 + 80)
+_SEMANTIC: Final = 4 * 256 * 128 * 9 + 3 * 128 * 128 * 9 + (128 * 54 + 54)
 _OFFSETS: Final = (54 * 64 * 9 + 54, 54 * 128 * 9 + 54, 54 * 256 * 9 + 54)  # of one block in the stages 2, 3, 4
 PARAMETERS_BEYOND: Final[Mapping[str, tuple[str, int]]] = {
     'faster-rcnn_s50_fpn_dcn_1x_coco': (
@@ -132,6 +150,7 @@ PARAMETERS_BEYOND: Final[Mapping[str, tuple[str, int]]] = {
     ),
     'cascade-rcnn_s200_fpn_1x_coco': ('cascade-rcnn_s101_fpn_1x_coco', _DEEPER),
     'cascade-mask-rcnn_s200_fpn_tricks-3x_coco': ('cascade-mask-rcnn_s101_fpn_1x_coco', _DEEPER + _FOUR_MASK_CONVS),
+    'panoptic-fpn_s200_fpn_3x_coco': ('cascade-rcnn_s200_fpn_1x_coco', _PLAIN_MASKS + _SEMANTIC),
     'cascade-mask-rcnn_s200_fpn_dcn_tricks-3x_coco': (
         'cascade-mask-rcnn_s200_fpn_tricks-3x_coco',
         24 * _OFFSETS[0] + 36 * _OFFSETS[1] + 3 * _OFFSETS[2],
@@ -202,9 +221,7 @@ _SHARED: Final[Mapping[str, Any]] = {
     'data set: classes, first, last': (80, 'person', 'toothbrush'),
     'data set: folder': 'data/coco/',
     'data set: training files': ('annotations/instances_train2017.json', 'train2017'),
-    'data set: validation files': ('annotations/instances_val2017.json', 'val2017'),
     'data set: images kept with objects, one of them small': ('small.jpg', 'tall.jpg', 'wide.jpg'),
-    'data set: images kept without anything': 0,
     'data set: images kept in the test': 5,
     'training: decodes as PIL, turned by the orientation tag': True,
     'training: objects and crowds of an image': (1, 1),
@@ -289,6 +306,22 @@ _DATA: Final[Mapping[str, Mapping[str, Any]]] = {
         'training: crops of 200x100 (width, height): widths, heights': ((180, 200), (90, 100)),
         'training: crops without the centre of the only object': 0,
     },
+    'panoptic': {
+        'training: steps': (*_STEPS[:2], 'RandomResize', *_STEPS[2:]),
+        _SIZES: ((776, 400), (1440, 743)),
+        _SHORT: (400, 1000),
+        'training: numbers drawn for a size': ((1440, 1440), (400, 1000)),
+        'training: masks': 'PolygonMasks',
+    },
+}
+
+_INSTANCE_FILES: Final[Mapping[str, Any]] = {
+    'data set: validation files': ('annotations/instances_val2017.json', 'val2017'),
+    'data set: images kept without anything': 0,
+}
+_PANOPTIC_FILES: Final[Mapping[str, Any]] = {
+    'data set: validation files': ('annotations/panoptic_val2017.json', 'val2017'),
+    'data set: images kept without anything': 1,
 }
 
 _SCHEDULES: Final[Mapping[bool, Mapping[str, Any]]] = {
@@ -300,21 +333,29 @@ _SCHEDULES: Final[Mapping[bool, Mapping[str, Any]]] = {
 def truth(name: str) -> dict[str, Any]:
     """Return everything that is known of a recipe, by what it says."""
     entry = ENTRIES[name]
-    data = 'crop' if entry.tricks else 'choice' if entry.convs else 'range'
+    data = 'panoptic' if entry.panoptic else 'crop' if entry.tricks else 'choice' if entry.convs else 'range'
     parts = (
         _SHARED,
         _HOST,
         _DEPTHS[entry.depth],
         _DCN[entry.dcn, entry.depth],
         BOX_HEADS[entry.box],
-        MASKS[entry.convs],
+        MASKS['panoptic' if entry.panoptic else entry.convs],
+        STUFF[entry.panoptic],
+        _PANOPTIC_FILES if entry.panoptic else _INSTANCE_FILES,
         _DATA[data],
         _SCHEDULES[entry.tricks],
         {
-            'detector': 'CascadeRCNN' if entry.box == 'cascade' else 'MaskRCNN' if entry.convs else 'FasterRCNN',
+            'detector': 'resnest_mm.Detectron2PanopticFPN'
+            if entry.panoptic
+            else 'CascadeRCNN'
+            if entry.box == 'cascade'
+            else 'MaskRCNN'
+            if entry.convs
+            else 'FasterRCNN',
             'optimiser: trained parameters, those without weight decay': (entry.trained, entry.norms),
             'published: model, hash in the name of its file': (entry.model, entry.digest),
-            'published: AP in per cent': entry.ap,
+            'published: in per cent': entry.ap,
         },
     )
     known = {key: value for part in parts for key, value in part.items()}

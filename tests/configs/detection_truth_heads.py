@@ -69,7 +69,7 @@ BOX_HEADS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def _masks(convs: int) -> Mapping[str, Any]:
     return {
-        'test: metric': ('CocoMetric', ('bbox', 'segm')),
+        'test: metrics': (('CocoMetric', ('bbox', 'segm')),),
         'masks, head': 'resnest_mm.Detectron2FCNMaskHead',
         'masks, head: convolutions (in, out, kernel)': ((256, 256, 3),) * convs,
         'masks, head: norms': convs,
@@ -86,8 +86,45 @@ def _masks(convs: int) -> Mapping[str, Any]:
     }
 
 
-MASKS: Final[Mapping[int, Mapping[str, Any]]] = {
-    0: {'test: metric': ('CocoMetric', ('bbox',)), 'masks, head': None},
+MASKS: Final[Mapping[int | str, Mapping[str, Any]]] = {
+    0: {'test: metrics': (('CocoMetric', ('bbox',)),), 'masks, head': None},
     4: _masks(4),
     8: _masks(8),
+    'panoptic': {
+        **_masks(4),
+        'test: metrics': (('CocoPanopticMetric', None), ('CocoMetric', ('bbox', 'segm'))),
+        'masks, head: norms': 0,
+        'masks, head: biases of convolutions': 4,
+    },
+}
+
+STUFF: Final[Mapping[bool, Mapping[str, Any]]] = {
+    False: {'stuff, head': None},
+    True: {
+        'stuff, head': 'resnest_mm.Detectron2SemanticHead',
+        'stuff, head: convolutions (in, out, kernel)': (
+            (256, 128, 3),
+            (256, 128, 3),
+            (256, 128, 3),
+            (128, 128, 3),
+            (256, 128, 3),
+            (128, 128, 3),
+            (128, 128, 3),
+            (128, 54, 1),
+        ),
+        'stuff, head: norms, biases': (0, 1),
+        'stuff, head: pixels of the logits of an image of 128': 32,
+        'stuff, loss: kind, weight, ignored label, averages over labelled pixels': (
+            'CrossEntropyLoss',
+            0.5,
+            255,
+            True,
+        ),
+        'stuff, labels of the training: things, stuff, neither': {0, 1, 53, 255},
+        'stuff, border of the labels': {255},
+        'stuff, training files': 'annotations/panoptic_stuff_train2017',
+        'panoptic, things, stuff': (80, 53),
+        'panoptic, least score, most overlap, least pixels of stuff': (0.5, 0.5, 4096),
+        'panoptic, classes of the test, first stuff, last': (133, 'banner', 'rug-merged'),
+    },
 }

@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import cv2
 from mmengine.config import Config, ConfigDict
 
-from resnest_mm.datasets import CLASSES
+from resnest_mm.datasets import CLASSES, SEMANTIC_CLASSES
+from resnest_mm.datasets.stuff_maps import write_stuff_maps
 
 from .shipped import innermost, many
 
@@ -52,7 +53,10 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
         _shrink_counts(small)
         for split in ('val', 'test'):
             for evaluator in many(small[f'{split}_evaluator']):
-                if evaluator.get('ann_file'):
+                if evaluator.get('seg_prefix'):
+                    evaluator.ann_file = str(data / 'annotations' / 'panoptic_val.json')
+                    evaluator.seg_prefix = str(data / 'panoptic' / 'val')
+                elif evaluator.get('ann_file'):
                     evaluator.ann_file = str(data / 'annotations' / 'instances_val.json')
     for hook in small.get('custom_hooks') or []:
         if 'num_iters' in hook:
@@ -106,11 +110,25 @@ def _move_objects(dataset: ConfigDict, data: Path, *, split: str, classes: int) 
         if not folder.exists():
             write_voc(data, folder, names=dataset.metainfo['classes'])
         dataset.update(data_root=str(folder), ann_file=f'ImageSets/Main/{split}.txt')
+    elif _kind(dataset) == 'CocoPanopticDataset':
+        names, stuff = (*CLASSES, SEMANTIC_CLASSES[0]), SEMANTIC_CLASSES[:1]
+        dataset.update(
+            data_root=str(data),
+            ann_file=f'annotations/panoptic_{split}.json',
+            data_prefix=dict(img=f'{split}/', seg=f'panoptic/{split}/'),
+            metainfo=dict(classes=names, thing_classes=CLASSES, stuff_classes=stuff),
+        )
     else:
+        prefix = dict(img=f'{split}/')
+        if dataset.get('data_prefix', {}).get('seg'):
+            prefix['seg'] = f'stuff/{split}/'
+            if not (data / 'stuff' / split).exists():
+                annotations = data / 'annotations' / f'panoptic_{split}.json'
+                write_stuff_maps(annotations, data / 'panoptic' / split, data / 'stuff' / split)
         dataset.update(
             data_root=str(data),
             ann_file=f'annotations/instances_{split}.json',
-            data_prefix=dict(img=f'{split}/'),
+            data_prefix=prefix,
             metainfo=dict(classes=CLASSES),
         )
 
@@ -152,6 +170,9 @@ def _shrink_counts(cfg: Config) -> None:
     for node in _dicts(cfg.model):
         if 'num_classes' in node and not own_classes:
             node['num_classes'] = len(CLASSES)
+        for name, count in (('num_things_classes', len(CLASSES)), ('num_stuff_classes', 1)):
+            if name in node:
+                node[name] = count
         if _kind(node) == 'RandomSampler':
             node['num'] = 8
         for key in ('nms_pre', 'max_per_img', 'num_queries'):
