@@ -13,6 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from torch import Tensor, nn
+from weights import key_lists
+
+from resnest_mm.weights.detectors import convert_detector
+from resnest_mm.weights.values import COUNTER
 
 from .detection_truth import ENTRIES, MILLION_PARAMETERS, PARAMETERS_BEYOND, authors_rate, truth
 from .shipped import without_weights
@@ -108,6 +112,15 @@ def test_a_network_has_as_many_parameters_as_that_of_the_authors(name: str) -> N
 def test_a_larger_network_has_the_parameters_of_its_layers_beyond_a_smaller_one(name: str) -> None:
     smaller, beyond = PARAMETERS_BEYOND[name]
     assert parameters(name) - parameters(smaller) == beyond
+
+
+@pytest.mark.parametrize('name', ENTRIES)
+def test_the_released_model_converts_into_exactly_this_network(name: str) -> None:
+    """Every name and shape, but the counters of batches, which detectron2 does not keep where a norm is frozen."""
+    released = convert_detector(key_lists.detector(key_lists.DETECTORS[ENTRIES[name].model]))
+    theirs = {key: value.shape for key, value in released.items() if not key.endswith(COUNTER)}
+    ours = {key: value.shape for key, value in network(name).state_dict().items() if not key.endswith(COUNTER)}
+    assert ours == theirs
 
 
 def rates(name: str) -> tuple[list[Any], torch.optim.Optimizer, int]:
