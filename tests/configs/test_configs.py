@@ -112,6 +112,11 @@ def test_classes_and_heads_agree(path: Path) -> None:
         classes = classes_of(dataset, cfg.default_scope)
         assert [head.num_classes for head in heads] == [len(classes)] * len(heads)
     for dataset in (*val, *test):
+        if dataset.type == 'CocoPanopticDataset':  # its classes are those of the training and then stuff
+            panoptic = classes_of(dataset, cfg.default_scope)
+            assert list(panoptic[: len(classes)]) == list(classes)
+            assert len(panoptic) == len(classes) + cfg.model.semantic_head.num_stuff_classes
+            continue
         assert (dataset.type, dataset.get('metainfo')) == (train[0].type, train[0].get('metainfo'))
         assert dataset.get('reduce_zero_label') == train[0].get('reduce_zero_label')
 
