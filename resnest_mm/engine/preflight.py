@@ -55,7 +55,7 @@ def check_sections(cfg: Config, *, split: str) -> None:
 
 
 def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
-    """Refuse a config whose data sets or evaluators name files that do not exist.
+    """Refuse a config whose data sets or evaluators name files that do not exist, or need a package that is missing.
 
     Looks through wrappers (RepeatDataset, ConcatDataset, ClassBalancedDataset, ...), joins `data_root`, `ann_file` and
     `data_prefix` the way mmengine's BaseDataset does, and leaves remote paths alone.
@@ -65,13 +65,15 @@ def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
         splits: Which of `train`, `val` and `test` the run reads.
 
     Raises:
-        UserError: The first missing path, with the key it comes from.
+        UserError: The first missing path or package, with the key it comes from.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader') or {}
         for key, dataset in iter_datasets(loader.get('dataset'), f'{split}_dataloader.dataset'):
             _check_dataset(cfg, key, dataset)
         for key, evaluator in iter_dicts(cfg.get(f'{split}_evaluator'), f'{split}_evaluator'):
+            if str(evaluator.get('type')).endswith('CocoPanopticMetric'):
+                _check_panopticapi(key)
             if _is_local(evaluator):
                 _check_path(cfg, f'{key}.ann_file', evaluator.get('ann_file'), kind='annotation file')
                 _check_path(cfg, f'{key}.seg_prefix', evaluator.get('seg_prefix'), kind='image folder')
@@ -110,6 +112,16 @@ def _check_dataset(cfg: Config, key: str, dataset: Any) -> None:
         _check_path(cfg, f'{key}.data_prefix.{name}', _joined(root, prefix), kind='image folder')
 
 
+def _check_panopticapi(key: str) -> None:
+    try:
+        import panopticapi  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'{key} measures PQ, for which mmdet needs panopticapi ({error}); '
+            'pip install --no-deps panopticapi-lite==0.2.0'
+        ) from error
+
+
 def _joined(root: str, path: Any) -> Any:
     if not isinstance(path, str) or not path:
         return None
@@ -129,6 +141,8 @@ def _check_path(cfg: Config, key: str, path: Any, *, kind: str) -> None:
 
 def _hint(cfg: Config, key: str, path: str) -> str:
     inside = os.path.normpath(path)
+    if 'panoptic_stuff' in path:
+        return 'make it from the panoptic maps of COCO with: python tools/make_stuff_maps.py (see --help)'
     if inside == DEMO_ROOT or inside.startswith(f'{DEMO_ROOT}/'):
         return f'make the demo data with: python tools/make_demo_data.py {DEMO_ROOT}'
     if isinstance(cfg.get('data_root'), str):

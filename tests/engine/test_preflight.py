@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,18 @@ def test_present_and_remote_checkpoints_pass(root: Path) -> None:
             Config({'load_from': path, 'model': {'init_cfg': {'type': 'Pretrained', 'checkpoint': path}}})
         )
     check_training_checkpoints(Config({'resume': True, 'work_dir': 'fresh'}))
+
+
+def test_missing_panopticapi_is_named_before_a_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmdet would say so only at the first validation."""
+    cfg = Config({'val_evaluator': [{'type': 'CocoMetric'}, {'type': 'mmdet.CocoPanopticMetric'}]})
+    monkeypatch.setitem(sys.modules, 'panopticapi', None)
+    with pytest.raises(UserError, match=r'val_evaluator\.1 measures PQ.*pip install --no-deps panopticapi-lite'):
+        check_data(cfg, splits=('val',))
+    check_data(cfg, splits=('train',))
+
+
+def test_missing_stuff_maps_come_with_their_tool(root: Path) -> None:
+    prefix = {'img': 'images', 'seg': 'annotations/panoptic_stuff_train2017/'}
+    with pytest.raises(UserError, match=r'panoptic_stuff_train2017/ does not exist.*make_stuff_maps\.py'):
+        check_data(loaders(coco(data_prefix=prefix)), splits=('train',))
