@@ -98,7 +98,9 @@ class Detectron2PanopticFPN(PanopticFPN):
         maps = self.panoptic_fusion_head.predict(instances, logits)
         for sample, found, scores, panoptic in zip(batch_data_samples, instances, logits, maps, strict=True):
             sample.pred_instances = found
-            sample.pred_sem_seg = PixelData(sem_seg=self.panoptic_fusion_head.stuff_labels(scores)[None])
+            stuff = self.panoptic_fusion_head.stuff_labels(scores)[None]
+            # mmdet's visualizer looks up the name of every label that is not to be ignored
+            sample.pred_sem_seg = PixelData(sem_seg=stuff, metainfo={'ignore_index': self.panoptic_fusion_head.void})
             sample.pred_panoptic_seg = panoptic
         return batch_data_samples
 

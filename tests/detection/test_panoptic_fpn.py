@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip('mmdet', reason='the detector builds on mmdet')
@@ -124,6 +125,24 @@ def test_prediction_holds_boxes_stuff_and_the_map_of_both() -> None:
         assert found.scores.min() < 0.4 < found.scores.max()
         used += len(panoptic.unique())
     assert used > 6
+
+
+def test_mmdets_visualizer_draws_a_prediction() -> None:
+    """It looks up a name for every label of `pred_sem_seg`, and void has none."""
+    from mmdet.visualization import DetLocalVisualizer
+
+    model = build().eval()
+    nn.init.constant_(model.semantic_head.conv_logits.bias[:1], 5.0)
+    with torch.no_grad():
+        (result, _) = model.predict(tiny.images(), tiny.data_samples())
+    assert (result.pred_sem_seg.sem_seg == tiny.CLASSES + STUFF).any()
+    visualizer = DetLocalVisualizer()
+    names = [f'class{index}' for index in range(tiny.CLASSES + STUFF)]
+    visualizer.dataset_meta = {'classes': names, 'palette': [(20 * index, 200, 90) for index in range(len(names))]}
+    image = np.zeros((*result.ori_shape, 3), np.uint8)
+    visualizer.add_datasample('one', image, data_sample=result, draw_gt=False)
+    drawn = visualizer.get_image()
+    assert drawn.shape == image.shape and (drawn > 0).any(2).mean() > 0.5
 
 
 def test_maps_of_the_resized_images() -> None:
