@@ -80,7 +80,7 @@ def _legend(
     shown = sorted({int(label) for labels in maps for label in np.unique(labels)} - {ignore_index})
     legend = [(class_names[label], swatch(palette[label])) for label in shown]
     if any((labels == ignore_index).any() for labels in maps):
-        legend.append(('not labelled, does not count', _hatch(SWATCH, SWATCH)))
+        legend.append(('not labelled, does not count', hatch(SWATCH, SWATCH)))
     for _, square in legend:
         square[[0, -1]] = _FRAME
         square[:, [0, -1]] = _FRAME
@@ -99,10 +99,16 @@ def _draw_map(
     scaled = labels[rows.astype(np.int64)[:, None], columns.astype(np.int64)]
     ignored = scaled == ignore_index
     colours = np.array(palette, dtype=np.uint8)[np.where(ignored, 0, scaled)]
-    return pillow.fromarray(np.where(ignored[..., None], _hatch(height, width), colours))
+    return pillow.fromarray(np.where(ignored[..., None], hatch(height, width), colours))
 
 
-def _hatch(height: int, width: int) -> Pixels:
+def hatch(height: int, width: int) -> Pixels:
+    """Return the stripes that stand for pixels that do not count, [height, width, 3].
+
+    Args:
+        height: Pixels down.
+        width: Pixels across.
+    """
     rows, columns = np.indices((height, width))
     ground, line = (np.array(colour, dtype=np.uint8) for colour in HATCH)
     return np.where(((rows + columns) % _HATCH_STEP < _HATCH_LINE)[..., None], line, ground)

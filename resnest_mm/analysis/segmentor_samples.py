@@ -81,7 +81,7 @@ def collect_maps(cfg: Config, checkpoint: Path, *, split: str, count: int, devic
             counts += found
             if index in wanted:
                 samples.append(_sample(info, truth, prediction, accuracy=score(found).overall))
-        palette = _palette(cfg, split, dataset.metainfo)
+        palette = palette_of(cfg, split, dataset.metainfo)
     return SplitMaps(tuple(samples), counts, names, palette, ignore_index, len(dataset), trained.iteration)
 
 
@@ -132,7 +132,7 @@ def _ignore_index(cfg: Config, split: str) -> int:
     return next((int(node['ignore_index']) for node in nodes if 'ignore_index' in node), 255)
 
 
-def _palette(cfg: Config, split: str, metainfo: Any) -> tuple[tuple[int, int, int], ...]:
+def palette_of(cfg: Config, split: str, metainfo: Any) -> tuple[tuple[int, int, int], ...]:
     """Return the data set's colours; mmseg draws lots where it has none, which is left to it only for many classes."""
     classes, palette = len(metainfo['classes']), metainfo.get('palette')
     if palette and (_has_palette(cfg[f'{split}_dataloader'].dataset) or classes > len(COLOURS)):

@@ -53,7 +53,8 @@ class CropAroundInstance(BaseTransform):
 
     With masks the boxes are those of the cropped masks, not the cropped boxes. They are computed here and not behind
     the last transform, because the box around a polygon is resized and flipped as the polygon is. The box of an ignored
-    instance is cropped instead: its mask may be a stand-in.
+    instance is cropped instead: its mask may be a stand-in. A polygon that surrounds a hole loses it, as in
+    detectron2; COCO's polygons have none.
 
     Numbers are drawn from numpy's global generator in this order: two for the size, one for the object, one for the
     top, one for the left.
