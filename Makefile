@@ -36,6 +36,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy --strict resnest_mm
+	$(BIN)/python tools/model_zoo.py --check
 	$(BIN)/python -m pytest -m 'not slow'
 
 clean:

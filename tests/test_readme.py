@@ -14,7 +14,14 @@ import pytest
 
 import resnest_mm
 
-DOCUMENTS = ('README.md', 'docs/detection.md', 'docs/segmentation.md', 'docs/split_attention.md', 'docs/weights.md')
+DOCUMENTS = (
+    'README.md',
+    'docs/detection.md',
+    'docs/model_zoo.md',
+    'docs/segmentation.md',
+    'docs/split_attention.md',
+    'docs/weights.md',
+)
 EXAMPLES = {'quickstart': 'README.md', 'loops': 'docs/split_attention.md', 'dilated': 'docs/split_attention.md'}
 
 

@@ -16,6 +16,7 @@ from weights import key_lists
 
 from resnest_mm.analysis.metafile import Entry, read_index
 from resnest_mm.analysis.metafile_check import find_faults
+from resnest_mm.analysis.parameters import find_miscounts
 from resnest_mm.engine.walk import type_name
 from resnest_mm.models.variants import VARIANTS
 from resnest_mm.weights.dispatch import convert
@@ -59,6 +60,14 @@ def entry_of(config: str) -> Entry:
     """Return the one entry of a config; until there is one, its test fails."""
     (entry,) = (entry for entry in ENTRIES if entry.config == config)
     return entry
+
+
+@functools.cache
+def network_of(config: str) -> tuple[int, dict[str, tuple[int, ...]]]:
+    """Return how many parameters a config's model has, and the keys and shapes of its checkpoints."""
+    model = build(read(CONFIGS / f'{config}.py'))
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    return sum(parameter.numel() for parameter in model.parameters()), shapes
 
 
 def collection_of(model: Mapping[str, Any]) -> str:
@@ -109,6 +118,21 @@ def test_an_entry_says_what_its_config_builds(path: Path) -> None:
     assert all(result.dataset.startswith(entry.data) for result in entry.results)
 
 
+@every_config
+def test_parameters_are_counted(path: Path) -> None:
+    count, _ = network_of(name_of(path))
+    assert count == entry_of(name_of(path)).parameters
+
+
+def test_the_command_counts_the_same() -> None:
+    """It finds a wrong number and leaves a right one; with the hosts it needs no weights and no memory."""
+    pytest.importorskip('mmdet')
+    right = entry_of('detection/faster-rcnn_s14_fpn_bccd')
+    wrong = dataclasses.replace(right, parameters=1)
+    said = f'{right.config}: its model has {right.parameters} parameters, and the metafile says 1'
+    assert find_miscounts([right, wrong]) == [said]
+
+
 @pytest.mark.parametrize(
     'entry', [entry for entry in ENTRIES if entry.group in ('authors', 'mmdet', 'mmseg')], ids=lambda entry: entry.name
 )
@@ -150,7 +174,7 @@ def test_a_released_file_loads_into_its_config_once_converted(entry: Entry) -> N
     released = key_lists.segmentor(name) if name in key_lists.SEGMENTORS else None
     given = released or key_lists.detector(key_lists.DETECTORS[name])
     converted = {key: tuple(value.shape) for key, value in convert(given).tensors.items()}
-    wanted = {key: tuple(value.shape) for key, value in build(read(CONFIGS / f'{entry.config}.py')).state_dict().items()}
+    _, wanted = network_of(entry.config)
     assert {key: shape for key, shape in wanted.items() if key in converted or not key.endswith(COUNTER)} == converted
 
 
@@ -168,7 +192,10 @@ def test_faults_are_found() -> None:
     for changed, words in (
         (dict(results=(worse, good.results[1])), "the results {'box AP': 42.82, 'mask AP': 38.14} are not those of"),
         (dict(results=()), 'an entry of the group authors has results'),
-        (dict(url='https://example.org/a.pth'), 'https://example.org/a.pth is no URL of detectron2/mask_rcnn_ResNeSt_50'),
+        (
+            dict(url='https://example.org/a.pth'),
+            'https://example.org/a.pth is no URL of detectron2/mask_rcnn_ResNeSt_50',
+        ),
         (dict(record='detectron2/nothing'), 'resnest_mm.weights.records has no detectron2/nothing'),
         (dict(record=None), 'an entry of the group authors has the Record of the released file'),
         (dict(converted=False), 'has the layout detectron2; Converted From is for other layouts'),
