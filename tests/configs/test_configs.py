@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, DefaultScope
 from torch import Tensor, nn
 
 from resnest_mm.engine.walk import type_name
@@ -195,3 +195,23 @@ def test_the_coco_recipe_decays_no_norm() -> None:
     wrapper = build_optim_wrapper(build(cfg), cfg.optim_wrapper)
     trained = [group for group in wrapper.param_groups if group['params'][0].requires_grad]
     assert (len(trained), sum(group['weight_decay'] == 0 for group in trained)) == (252, 134)
+
+
+def test_the_lines_of_the_detection_page_build() -> None:
+    """What is pasted from the page into a config must exist under that name with those arguments."""
+    pytest.importorskip('mmdet', reason='some of the lines are for mmdet')
+    text = (CONFIGS.parent / 'docs' / 'detection.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'```python\n(.*?)```', text, flags=re.DOTALL)
+    hooks, names, steps = [], [], []
+    for block in blocks:
+        if not block.startswith('dict('):
+            found = Config.fromstring(block, '.py')
+            hooks += found.get('custom_hooks', [])
+            names += [found[key] for key in ('norm_cfg', 'tta_model') if key in found]
+        else:
+            steps.append(Config.fromstring(f'step = {block}', '.py').step)
+    assert [hook.type for hook in hooks] == ['resnest_mm.PreciseBNHook', 'EMAHook', 'resnest_mm.PreciseBNHook']
+    assert all(HOOKS.build(hook) for hook in hooks)
+    assert all(MODELS.get(entry.type) is not None for entry in names) and len(names) == 2
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert [type(TRANSFORMS.build(step)).__name__ for step in steps] == ['CropAroundInstance']
