@@ -62,7 +62,7 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
         if 'num_iters' in hook:
             hook.num_iters = 2  # batches of precise batch norm
     if whole and cfg.default_scope == 'mmdet' and not small.get('custom_hooks'):
-        # running statistics of two iterations let the values of a hundred untrained layers overflow
+        # with running statistics of two iterations a hundred untrained layers end at values beyond 1e13
         small.custom_hooks = [dict(type='resnest_mm.PreciseBNHook', num_iters=2)]
     small.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
     small.default_hooks.checkpoint.update(by_epoch=False, interval=2, save_optimizer=False)
