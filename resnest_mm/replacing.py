@@ -1,4 +1,4 @@
-"""Writing a file so that readers see the old content or the new one, never a part."""
+"""Writing a file or a folder so that readers see the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -21,3 +21,21 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def swap_folders(built: Path, target: Path, *, old: Path) -> None:
+    """Put a folder in the place of another, which is put back where that fails.
+
+    Args:
+        built: The new folder, on the same file system.
+        target: Where it belongs; what is there moves to `old`.
+        old: Where nothing is yet, on the same file system.
+    """
+    try:
+        if target.exists():
+            os.rename(target, old)
+        os.rename(built, target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        raise

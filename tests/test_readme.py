@@ -74,6 +74,13 @@ def test_the_versions_are_the_pinned_ones(repository: Path) -> None:
     assert told == {name: pins[name] for name in told}
 
 
+def test_panopticapi_has_one_version(repository: Path) -> None:
+    """The set-up installs it, the README and the check before a run tell how."""
+    places = ('tools/setup_environment.py', 'README.md', 'resnest_mm/engine/preflight.py')
+    found = [re.findall(r'panopticapi-lite==([\d.]+)', (repository / place).read_text()) for place in places]
+    assert all(found) and len({version for versions in found for version in versions}) == 1
+
+
 @pytest.mark.parametrize('document', DOCUMENTS)
 def test_every_file_that_is_named_exists(document: str, repository: Path) -> None:
     """A dead link or a renamed tool is the first thing a reader stumbles over."""

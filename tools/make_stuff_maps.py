@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print()
         else:
             count = write_stuff_maps(args.annotations, args.maps, args.out)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         print(f'make_stuff_maps: {error}', file=sys.stderr)
         return 2
     print(f'{args.out}: {count} maps')

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from resnest_mm.engine.errors import UserError, one_line
+from resnest_mm.replacing import swap_folders
 
 RECORD: Final = 'browse.json'
 """Names every file beside it, so that a later run knows which ones it may replace."""
@@ -60,7 +61,7 @@ def replacing_folder(out: Path) -> Iterator[Path]:
         built.mkdir()
         yield built
         target.parent.mkdir(parents=True, exist_ok=True)
-        _swap(built, target, Path(name, 'old'))
+        swap_folders(built, target, old=Path(name, 'old'))
 
 
 def write_record(folder: Path, content: dict[str, Any]) -> None:
@@ -84,14 +85,3 @@ def _own_names(folder: Path) -> set[str]:
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-def _swap(built: Path, target: Path, old: Path) -> None:
-    try:
-        if target.exists():
-            os.rename(target, old)
-        os.rename(built, target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        raise

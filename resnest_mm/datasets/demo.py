@@ -18,6 +18,7 @@ from resnest_mm.datasets.coco import coco_annotations
 from resnest_mm.datasets.panoptic import panoptic_annotations, segment_numbers
 from resnest_mm.datasets.scenes import Instance, draw_scene
 from resnest_mm.datasets.settings import SPLITS, DemoSettings, settings_from_meta
+from resnest_mm.replacing import swap_folders
 
 META: Final = 'meta.json'
 ENCODING: Final = MappingProxyType({'.jpg': (cv2.IMWRITE_JPEG_QUALITY, 92), '.png': ()})
@@ -55,7 +56,7 @@ def write_demo_data(
     with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-{os.getpid()}-', dir=target.parent) as temporary:
         built = Path(temporary, 'new')
         _build(built, settings=settings, track=track)
-        _swap(built, target, Path(temporary, 'old'))
+        swap_folders(built, target, old=Path(temporary, 'old'))
     return target
 
 
@@ -137,14 +138,3 @@ def _write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content) + '\n', encoding='utf-8')
-
-
-def _swap(built: Path, target: Path, old: Path) -> None:
-    try:
-        if target.exists():
-            os.rename(target, old)
-        os.rename(built, target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        raise

@@ -82,10 +82,17 @@ def write_stuff_maps(
     if target.exists():
         raise ValueError(f'out={str(target)!r} exists; move it away or choose another folder')
     content = json.loads(Path(annotations).read_text(encoding='utf-8'))
-    entries = content.get('annotations') or []
-    if not entries or 'segments_info' not in entries[0] or 'isthing' not in content['categories'][0]:
-        raise ValueError(f'annotations={str(annotations)!r} holds no segments; it should be a panoptic_*.json of COCO')
-    labels = stuff_labels(content['categories'])
+    try:
+        entries, labels = content['annotations'], stuff_labels(content['categories'])
+        used = {segment['category_id'] for entry in entries for segment in entry['segments_info']}
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f'annotations={str(annotations)!r} holds no segments; it should be a panoptic_*.json of COCO'
+        ) from error
+    if unknown := sorted(used - labels.keys()):
+        raise ValueError(
+            f'annotations={str(annotations)!r} has segments of category {unknown[0]}, which it does not list'
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-', dir=target.parent) as temporary:
         built = Path(temporary, 'new')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,27 @@ def test_wrong_files_are_one_line_and_nothing_is_written(
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ([], 'holds no segments'),
+        ({'annotations': [{'image_id': 1}], 'categories': [{'id': 1, 'isthing': 1}]}, 'holds no segments'),
+        (
+            {
+                'annotations': [{'file_name': 'a.png', 'segments_info': [{'id': 1, 'category_id': 7}]}],
+                'categories': [{'id': 1, 'isthing': 1}],
+            },
+            'segments of category 7, which it does not list',
+        ),
+    ],
+)
+def test_contents_of_another_kind_are_named(content: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        write_stuff_maps(tmp_path / 'a.json', tmp_path, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
 
 
 def test_existing_folder_is_left_alone(tiny: Path, tmp_path: Path) -> None:
