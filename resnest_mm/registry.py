@@ -44,15 +44,11 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope=SCOPE,
-    locations=locations('resnest_mm.models', 'resnest_mm.engine.naive_sync_bn', *_HOST_PARTS),
+    locations=locations('resnest_mm.models', *_HOST_PARTS),
 )
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=SCOPE, locations=locations('resnest_mm.engine.precise_bn'))
-DATASETS = Registry(
-    'dataset', parent=ROOT_DATASETS, scope=SCOPE, locations=locations('resnest_mm.datasets', *_HOST_PARTS)
-)
-TRANSFORMS = Registry(
-    'transform', parent=ROOT_TRANSFORMS, scope=SCOPE, locations=locations('resnest_mm.datasets', *_HOST_PARTS)
-)
+HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=SCOPE, locations=locations('resnest_mm.training.hooks.precise_bn'))
+DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=SCOPE, locations=locations(*_HOST_PARTS))
+TRANSFORMS = Registry('transform', parent=ROOT_TRANSFORMS, scope=SCOPE, locations=locations(*_HOST_PARTS))
 METRICS = Registry('metric', parent=ROOT_METRICS, scope=SCOPE, locations=locations(*_HOST_PARTS))
 TASK_UTILS = Registry('task util', parent=ROOT_TASK_UTILS, scope=SCOPE, locations=locations('resnest_mm.detection'))
 WEIGHT_INITIALIZERS = Registry(

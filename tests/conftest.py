@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+
+from tests.support.projects import Project
+from tests.support.run_folders import WriteRun
+from tests.support.tool_runs import CONFIG_RUNS, forget_runs, run_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,8 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print how many shipped configs were trained and tested, which one dot each does not tell."""
-    from tool_runs import CONFIG_RUNS
-
     names = config.stash.get(CONFIG_RUNS, [])
     if names:
         terminalreporter.write_line(f'{len(names)} configs trained and tested')
@@ -53,3 +58,48 @@ def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subp
         return done
 
     return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Yield a project with four images, from whose `cwd` the test runs; mmengine's globals are put back afterwards."""
+    made = Project(root=tmp_path / 'project', cwd=tmp_path / 'cwd')
+    made.cwd.mkdir()
+    images = made.root / 'data' / 'images'
+    images.mkdir(parents=True)
+    for index in range(4):
+        np.save(images / f'{index}.npy', np.full((1, 4, 4), index, dtype=np.float32))
+    records = [{'img_path': f'{index}.npy', 'label': float(index)} for index in range(4)]
+    content = {'metainfo': {'classes': ['a']}, 'data_list': records}
+    (made.root / 'data' / 'ann.json').write_text(json.dumps(content), encoding='utf-8')
+    monkeypatch.chdir(made.cwd)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.syspath_prepend(str(REPOSITORY / 'tests' / 'support'))
+    # mmengine prints its config five times in a run, and laying it out takes a second each time.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+    allowed = torch.serialization.get_safe_globals()
+    yield made
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed)
+    forget_runs()
+
+
+@pytest.fixture(scope='session')
+def tool() -> Callable[[str, Sequence[str]], int]:
+    """Return a function that runs the `main` of a tool, named without `.py`, in this process."""
+    return run_tool
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Return what writes one run as mmengine lays it out: `<stamp>/vis_data/scalars.json` and `<stamp>/<stamp>.log`."""
+
+    def write(stamp: str, lines: Sequence[dict[str, Any]], *, log: Sequence[str] | None = None) -> Path:
+        folder = tmp_path / stamp / 'vis_data'
+        folder.mkdir(parents=True)
+        (folder / 'scalars.json').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+        if log is not None:
+            (tmp_path / stamp / f'{stamp}.log').write_text('\n'.join(log) + '\n')
+        return tmp_path
+
+    return write

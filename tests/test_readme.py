@@ -76,7 +76,7 @@ def test_the_versions_are_the_pinned_ones(repository: Path) -> None:
 
 def test_panopticapi_has_one_version(repository: Path) -> None:
     """The set-up installs it, the README and the check before a run tell how."""
-    places = ('tools/setup_environment.py', 'README.md', 'resnest_mm/engine/preflight.py')
+    places = ('tools/setup_environment.py', 'README.md', 'resnest_mm/training/preflight.py')
     found = [re.findall(r'panopticapi-lite==([\d.]+)', (repository / place).read_text()) for place in places]
     assert all(found) and len({version for versions in found for version in versions}) == 1
 

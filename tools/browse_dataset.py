@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import run_tool
+from resnest_mm.command_line import run_tool
 
 EXAMPLE = """\
 example:
@@ -22,9 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from mmengine.config import DictAction
 
-    from resnest_mm.analysis.browse import SPLITS
-    from resnest_mm.engine.cli import ToolParser
-    from resnest_mm.engine.options import key_value
+    from resnest_mm.browse.browse import SPLITS
+    from resnest_mm.command_line import ToolParser
+    from resnest_mm.training.config.options import key_value
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')
@@ -46,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def browse_dataset(argv: Sequence[str] | None) -> None:
     """Check everything, then draw."""
-    from resnest_mm.analysis.browse import BrowseRequest, browse
-    from resnest_mm.engine import config
+    from resnest_mm.browse.browse import BrowseRequest, browse
+    from resnest_mm.training.config import load as config
 
     args = build_parser().parse_args(argv)
     request = BrowseRequest(

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import UserError, run_tool
+from resnest_mm.command_line import run_tool
+from resnest_mm.errors import UserError
 
 EXAMPLE = """\
 examples:
@@ -21,10 +22,10 @@ exit code: 0 on success, 2 after a mistake in what was handed over (one line on 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.engine.cli import ToolParser
-    from resnest_mm.weights.dispatch import PARTS
-    from resnest_mm.weights.layouts import ALIASES, LAYOUTS
-    from resnest_mm.weights.writing import DTYPES
+    from resnest_mm.command_line import ToolParser
+    from resnest_mm.weights.convert.api import PARTS
+    from resnest_mm.weights.io.write import DTYPES
+    from resnest_mm.weights.layouts.tables import ALIASES, LAYOUTS
 
     layouts = [*LAYOUTS, *ALIASES]
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def convert(argv: Sequence[str] | None) -> None:
     """Check everything, then convert."""
-    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
-    from resnest_mm.weights import matrix
-    from resnest_mm.weights.converting import convert_file
+    from resnest_mm.training.resume import allow_mmengine_checkpoints
+    from resnest_mm.weights.commands import matrix
+    from resnest_mm.weights.commands.convert import convert_file
 
     args = build_parser().parse_args(argv)
     if args.matrix:

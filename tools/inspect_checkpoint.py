@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import run_tool
+from resnest_mm.command_line import run_tool
 
 EXAMPLE = """\
 examples:
@@ -19,7 +19,7 @@ exit code: 0 on success, 2 where the file cannot be read (one line on stderr)
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('file', type=Path, help='.pth, .pt, .pkl (detectron2), .npz or .safetensors')
@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def inspect(argv: Sequence[str] | None) -> None:
     """Read the file and print what it is."""
-    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
-    from resnest_mm.weights.inspection import inspect_file
+    from resnest_mm.training.resume import allow_mmengine_checkpoints
+    from resnest_mm.weights.commands.inspect import inspect_file
 
     args = build_parser().parse_args(argv)
     allow_mmengine_checkpoints()

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from resnest_mm.datasets import DemoSettings, holds_demo_data, write_demo_data
+from resnest_mm.demo_data import DemoSettings, holds_demo_data, write_demo_data
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from resnest_mm.datasets.stuff_maps import write_stuff_maps
+from resnest_mm.annotations.stuff_maps import write_stuff_maps
 
 EXAMPLE = (
     'example: python tools/make_stuff_maps.py data/coco/annotations/panoptic_train2017.json '

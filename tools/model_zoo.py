@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import UserError, run_tool
+from resnest_mm.command_line import run_tool
+from resnest_mm.errors import UserError
 
 EXAMPLE = """\
 examples:
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='write nothing and name the first line that differs')
@@ -37,11 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def find_disagreements(args: argparse.Namespace) -> list[str]:
     """Return what does not agree, a line each; where everything does and it is asked for, write the page."""
-    from resnest_mm.analysis.metafile import read_index
-    from resnest_mm.analysis.metafile_check import find_faults
-    from resnest_mm.analysis.model_zoo import first_difference, render
-    from resnest_mm.analysis.parameters import find_miscounts
-    from resnest_mm.replacing import replacing
+    from resnest_mm.atomic import replacing
+    from resnest_mm.model_zoo.check import find_faults
+    from resnest_mm.model_zoo.metafile import read_index
+    from resnest_mm.model_zoo.page import first_difference, render
+    from resnest_mm.model_zoo.parameters import find_miscounts
 
     entries = read_index(args.index)
     faults = find_faults(entries)

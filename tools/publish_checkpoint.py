@@ -6,20 +6,20 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import run_tool
+from resnest_mm.command_line import run_tool
 
 EXAMPLE = """\
 example:
   python tools/publish_checkpoint.py work_dirs/faster-rcnn_s50_fpn_1x_coco/epoch_12.pth published/
 
-prints the path, then a record for resnest_mm/weights/records.py
+prints the path, then a record for resnest_mm/weights/records/lookup.py
 exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='checkpoint, of a training or not')
@@ -35,8 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def publish(argv: Sequence[str] | None) -> None:
     """Check everything, then publish."""
-    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
-    from resnest_mm.weights import publishing, recording
+    from resnest_mm.training.resume import allow_mmengine_checkpoints
+    from resnest_mm.weights.commands import publish as publishing
+    from resnest_mm.weights.commands import record_draft as recording
 
     args = build_parser().parse_args(argv)
     allow_mmengine_checkpoints()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnest_mm.engine.errors import run_tool
+from resnest_mm.command_line import run_tool
 
 EXAMPLE = """\
 example:
@@ -23,10 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
     from mmengine.config import DictAction
     from mmengine.device import get_device
 
-    from resnest_mm.analysis.answers import SCORE_THRESHOLD
-    from resnest_mm.analysis.request import SPLITS
-    from resnest_mm.engine.cli import ToolParser
-    from resnest_mm.engine.options import key_value
+    from resnest_mm.command_line import ToolParser
+    from resnest_mm.report.answers import SCORE_THRESHOLD
+    from resnest_mm.report.request import SPLITS
+    from resnest_mm.training.config.options import key_value
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
@@ -53,9 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(argv: Sequence[str] | None) -> None:
     """Check everything, then write the report."""
-    from resnest_mm.analysis.report import write_report
-    from resnest_mm.analysis.request import Request
-    from resnest_mm.engine import build_check, checkpoints, config, preflight
+    from resnest_mm.report.report import write_report
+    from resnest_mm.report.request import Request
+    from resnest_mm.training import build_check, preflight
+    from resnest_mm.training import resume as checkpoints
+    from resnest_mm.training.config import load as config
 
     args = build_parser().parse_args(argv)
     checkpoints.allow_mmengine_checkpoints()

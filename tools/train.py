@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from resnest_mm.engine.errors import UserError, run_tool
+from resnest_mm.command_line import run_tool
+from resnest_mm.errors import UserError
 
 EXAMPLE = """\
 example:
@@ -17,7 +18,8 @@ exit code: 0 on success, 2 after a mistake in what was handed over (one line on 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.engine.cli import ToolParser, add_run_arguments
+    from resnest_mm.command_line import ToolParser
+    from resnest_mm.training.command_line import add_run_arguments
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_arguments(parser)
@@ -40,17 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def train(argv: Sequence[str] | None) -> None:
     """Check everything, then train."""
-    from resnest_mm.engine import (
-        build_check,
-        checkpoints,
-        cli,
-        config,
-        preflight,
-        preprocessing,
-        pretrained,
-        settings,
-        single_gpu,
-    )
+    from resnest_mm.training import build_check, preflight, preprocessing, pretrained, settings, single_gpu
+    from resnest_mm.training import command_line as cli
+    from resnest_mm.training import resume as checkpoints
+    from resnest_mm.training.config import load as config
 
     args = cli.parse(build_parser(), argv)
     checkpoints.allow_mmengine_checkpoints()

@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from resnest_mm.engine.errors import UserError, run_tool
+from resnest_mm.command_line import run_tool
+from resnest_mm.errors import UserError
 
 if TYPE_CHECKING:
-    from resnest_mm.analysis.parity import Row
+    from resnest_mm.parity.compare import Row
 
 EXAMPLE = """\
 examples:
@@ -26,8 +27,8 @@ exit code: 0 if all are equal, 1 if one differs by more than its tolerance, 2 if
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from resnest_mm.analysis.oracles import GROUPS
-    from resnest_mm.engine.cli import ToolParser
+    from resnest_mm.command_line import ToolParser
+    from resnest_mm.parity.references import GROUPS
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', choices=list(GROUPS), help='compare with these only (default: all)')
@@ -38,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def verify(argv: Sequence[str] | None) -> list[Row]:
     """Compare everything, print the table and return the rows that differ."""
-    from resnest_mm.analysis.oracles import GROUPS
-    from resnest_mm.analysis.parity import SMALLEST, compare, render_table
+    from resnest_mm.parity.compare import SMALLEST, compare, render_table
+    from resnest_mm.parity.references import GROUPS
 
     args = build_parser().parse_args(argv)
     if args.size < SMALLEST:

@@ -10,9 +10,9 @@ from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-from .plan import BlockPlan
-from .plugins import BlockPlugin, attach_plugins, run_plugins
-from .split_attention import NormFactory, SplitAttention
+from resnest_mm.models.layers.plugins import BlockPlugin, attach_plugins, run_plugins
+from resnest_mm.models.plan import BlockPlan
+from resnest_mm.models.split_attention import NormFactory, SplitAttention
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _build_split_conv(plan: BlockPlan, settings: BlockSettings) -> nn.Module:
         'bias': False,
     }
     if plan.dcn:
-        from .deform_conv import build_deform_conv  # needs mmcv's compiled ops
+        from resnest_mm.models.layers.deform_conv import build_deform_conv  # needs mmcv's compiled ops
 
         assert settings.dcn is not None
         return build_deform_conv(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from .norm import has_running_stats
+from resnest_mm.models.layers.norm import has_running_stats
 
 
 def freeze(parts: Iterable[nn.Module]) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from .checks import boolean
-from .layer_configs import trial
+from resnest_mm.models.arguments.checks import boolean
+from resnest_mm.models.arguments.layer_configs import trial
 
 if TYPE_CHECKING:
-    from .resnest import ResNeSt
+    from resnest_mm.models.resnest import ResNeSt
 
 InitConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 

@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from resnest_mm.registry import MODELS
-
-from . import arguments, checks, layer_configs
-from .bottleneck import BlockSettings, Bottleneck
-from .freezing import describe_frozen, freeze, stop_running_stats
-from .initialization import (
+from resnest_mm.models.arguments import architecture as arguments
+from resnest_mm.models.arguments import checks, layer_configs
+from resnest_mm.models.arguments.keywords import explain_unknown_keywords
+from resnest_mm.models.bottleneck import BlockSettings, Bottleneck
+from resnest_mm.models.freezing import describe_frozen, freeze, stop_running_stats
+from resnest_mm.models.initialization import (
     KAIMING,
     InitConfig,
     prepare_pretrained,
@@ -23,14 +23,14 @@ from .initialization import (
     unchanged,
     zero_last_norms,
 )
-from .keywords import explain_unknown_keywords
-from .norm import BATCH_NORM, norm_factory, pooled_norm_cfg
-from .plan import norm_widths
-from .plugins import plan_plugins
-from .split_attention import gate_channels
-from .stage import Stage
-from .stem import build_stem
-from .variants import BLOCKS_PER_STAGE
+from resnest_mm.models.layers.norm import BATCH_NORM, norm_factory, pooled_norm_cfg
+from resnest_mm.models.layers.plugins import plan_plugins
+from resnest_mm.models.plan import norm_widths
+from resnest_mm.models.split_attention import gate_channels
+from resnest_mm.models.stage import Stage
+from resnest_mm.models.stem import build_stem
+from resnest_mm.models.variants import BLOCKS_PER_STAGE
+from resnest_mm.registry import MODELS
 
 
 @MODELS.register_module()

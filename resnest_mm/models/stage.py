@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .bottleneck import Bottleneck
-from .checkpointing import run_checkpointed
+from resnest_mm.models.bottleneck import Bottleneck
+from resnest_mm.models.layers.activation_checkpointing import run_checkpointed
 
 
 class Stage(nn.Sequential):

@@ -8,7 +8,7 @@ from typing import Any
 from mmcv.cnn import build_conv_layer
 from torch import nn
 
-from .split_attention import NormFactory
+from resnest_mm.models.split_attention import NormFactory
 
 
 def build_stem(

@@ -14,9 +14,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, DefaultScope
 from torch import Tensor, nn
 
-from resnest_mm.engine.walk import type_name
-
-from .shipped import CONFIGS, SHIPPED, build, every_config, innermost, many, name_of, read
+from resnest_mm.training.config.walk import type_name
+from tests.support.shipped_configs import CONFIGS, SHIPPED, build, every_config, innermost, many, name_of, read
 
 SIDE = 64
 """Pixels of the image whose maps the necks and heads are given."""

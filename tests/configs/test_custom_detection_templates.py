@@ -11,11 +11,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
-from tool_runs import forget_runs, run_tool
 
-from resnest_mm.engine.walk import iter_dicts
-
-from .shipped import CONFIGS, read
+from resnest_mm.training.config.walk import iter_dicts
+from tests.support.shipped_configs import CONFIGS, read
+from tests.support.tool_runs import forget_runs, run_tool
 
 pytest.importorskip('mmdet', reason='the templates are for mmdet')
 

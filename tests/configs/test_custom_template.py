@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .shipped import CONFIGS
+from tests.support.shipped_configs import CONFIGS
 
 pytest.importorskip('mmseg', reason='the template is for mmseg')
 

@@ -13,13 +13,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from torch import Tensor, nn
-from weights import key_lists
 
-from resnest_mm.weights.detectors import convert_detector
-from resnest_mm.weights.values import COUNTER
-
-from .detection_truth import ENTRIES, MILLION_PARAMETERS, PARAMETERS_BEYOND, authors_rate, truth
-from .shipped import without_weights
+from resnest_mm.weights.convert.detector import convert_detector
+from resnest_mm.weights.convert.tensors import COUNTER
+from tests.support import key_lists
+from tests.support.recipes.detection_truth import ENTRIES, MILLION_PARAMETERS, PARAMETERS_BEYOND, authors_rate, truth
+from tests.support.shipped_configs import without_weights
 
 pytest.importorskip('mmdet', reason='the recipes are for mmdet')
 
@@ -48,7 +47,7 @@ def test_every_recipe_of_the_authors_is_there_and_no_other_claims_to_be() -> Non
 @functools.cache
 def network(name: str) -> Any:
     """Return the network of a recipe without memory, in training."""
-    from .detection_networks import build
+    from tests.support.recipes.detection_networks import build
 
     return build(read(name))
 
@@ -57,11 +56,11 @@ def observe(name: str, root: Path) -> dict[str, Any]:
     """Return what a config amounts to once the Runner's own functions have built its parts."""
     from mmdet.datasets import CocoPanopticDataset
 
-    from . import detection_data as data
-    from . import detection_heads as heads
-    from . import detection_networks as networks
-    from . import detection_panoptic as panoptic
-    from . import detection_training as training
+    from tests.support.recipes import detection_data as data
+    from tests.support.recipes import detection_heads as heads
+    from tests.support.recipes import detection_networks as networks
+    from tests.support.recipes import detection_panoptic as panoptic
+    from tests.support.recipes import detection_training as training
 
     cfg = read(name)
     names = CocoPanopticDataset.METAINFO
@@ -98,7 +97,7 @@ def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path
 
 def parameters(name: str) -> int:
     """Return the parameters of a recipe's network as the authors count them."""
-    from .detection_networks import count_parameters
+    from tests.support.recipes.detection_networks import count_parameters
 
     return count_parameters(network(name))
 

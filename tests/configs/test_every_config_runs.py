@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tool_runs import CONFIG_RUNS, forget_runs, run_tool
 
-from resnest_mm.datasets import DemoSettings, write_demo_data
-
-from .shipped import every_config, name_of, read
-from .tiny import SIZE, shrink
+from resnest_mm.demo_data import DemoSettings, write_demo_data
+from tests.support.shipped_configs import every_config, name_of, read
+from tests.support.tiny_configs import SIZE, shrink
+from tests.support.tool_runs import CONFIG_RUNS, forget_runs, run_tool
 
 WHOLE = bool(os.environ.get('RESNEST_MM_WHOLE'))
 METRICS = {'mmseg': ('aAcc', 'mIoU'), 'mmdet': ('coco/bbox_mAP', 'coco/bbox_mAP_50')}

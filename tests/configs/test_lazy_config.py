@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from resnest_mm.analysis import report
-from resnest_mm.analysis.scalars import Schedule
-from resnest_mm.engine.build_check import check_build
-from resnest_mm.engine.config import load_config
-from resnest_mm.engine.errors import UserError
-from resnest_mm.engine.preprocessing import preprocessing_notes
-from resnest_mm.engine.pretrained import iter_pretrained
-from resnest_mm.engine.single_gpu import count_sync_norms, use_single_gpu
-from resnest_mm.engine.walk import type_name
+from resnest_mm.errors import UserError
 from resnest_mm.models.resnest import ResNeSt
-
-from .flattened import differences
-from .shipped import CONFIGS, build, read, without_weights
+from resnest_mm.report import report
+from resnest_mm.report.scalars import Schedule
+from resnest_mm.training.build_check import check_build
+from resnest_mm.training.config.load import load_config
+from resnest_mm.training.config.walk import type_name
+from resnest_mm.training.preprocessing import preprocessing_notes
+from resnest_mm.training.pretrained import iter_pretrained
+from resnest_mm.training.single_gpu import count_sync_norms, use_single_gpu
+from tests.support.config_values import differences
+from tests.support.shipped_configs import CONFIGS, build, read, without_weights
 
 pytest.importorskip('mmdet', reason='the config imports its classes')
 

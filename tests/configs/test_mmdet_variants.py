@@ -16,12 +16,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from resnest_mm.analysis.pairs import Pair, import_oracle
-from resnest_mm.analysis.parity import compare
-from resnest_mm.weights.records import find_record
-
-from .flattened import ABSENT, differences
-from .shipped import CONFIGS, build, read, without_weights
+from resnest_mm.parity.compare import compare
+from resnest_mm.parity.pairs import Pair, import_oracle
+from resnest_mm.weights.records.lookup import find_record
+from tests.support.config_values import ABSENT, differences
+from tests.support.shipped_configs import CONFIGS, build, read, without_weights
 
 mmdet = pytest.importorskip('mmdet', reason='its configs are what is compared with')
 

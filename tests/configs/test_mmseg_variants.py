@@ -18,15 +18,14 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from torch import nn
 
-from resnest_mm.analysis.official_pairs import official_maps
-from resnest_mm.analysis.pairs import Pair, import_oracle
-from resnest_mm.analysis.parity import compare
 from resnest_mm.models.variants import BLOCKS_PER_STAGE
+from resnest_mm.parity.compare import compare
+from resnest_mm.parity.official_pairs import official_maps
+from resnest_mm.parity.pairs import Pair, import_oracle
 from resnest_mm.weights import from_official
-from resnest_mm.weights.records import find_record
-
-from .flattened import ABSENT, differences
-from .shipped import CONFIGS, build, many, read
+from resnest_mm.weights.records.lookup import find_record
+from tests.support.config_values import ABSENT, differences
+from tests.support.shipped_configs import CONFIGS, build, many, read
 
 mmseg = pytest.importorskip('mmseg', reason='its configs are what is compared with')
 

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weights import key_lists
 
-from resnest_mm.analysis.metafile import Entry, read_index
-from resnest_mm.analysis.metafile_check import find_faults
-from resnest_mm.analysis.parameters import find_miscounts
-from resnest_mm.engine.walk import type_name
+from resnest_mm.model_zoo.check import find_faults
+from resnest_mm.model_zoo.metafile import Entry, read_index
+from resnest_mm.model_zoo.parameters import find_miscounts
 from resnest_mm.models.variants import VARIANTS
-from resnest_mm.weights.dispatch import convert
-from resnest_mm.weights.records import RECORDS
-from resnest_mm.weights.values import COUNTER
-
-from .shipped import CONFIGS, build, every_config, innermost, name_of, read
+from resnest_mm.training.config.walk import type_name
+from resnest_mm.weights.convert.api import convert
+from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.records.lookup import RECORDS
+from tests.support import key_lists
+from tests.support.shipped_configs import CONFIGS, build, every_config, innermost, name_of, read
 
 ENTRIES = read_index(CONFIGS.parent / 'model-index.yml')
 CONVERTED = [entry for entry in ENTRIES if entry.converted]
@@ -196,7 +195,7 @@ def test_faults_are_found() -> None:
             dict(url='https://example.org/a.pth'),
             'https://example.org/a.pth is no URL of detectron2/mask_rcnn_ResNeSt_50',
         ),
-        (dict(record='detectron2/nothing'), 'resnest_mm.weights.records has no detectron2/nothing'),
+        (dict(record='detectron2/nothing'), 'resnest_mm.weights.records.lookup has no detectron2/nothing'),
         (dict(record=None), 'an entry of the group authors has the Record of the released file'),
         (dict(converted=False), 'has the layout detectron2; Converted From is for other layouts'),
         (dict(name='mask-rcnn'), 'its Name is mask-rcnn and should be mask-rcnn_s50_fpn_1x_coco'),

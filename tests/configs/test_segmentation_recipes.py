@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
-from .segmentation_truth import ENTRIES, truth
+from tests.support.recipes.segmentation_truth import ENTRIES, truth
 
 pytest.importorskip('mmseg', reason='the recipes are for mmseg')
 
@@ -30,8 +30,8 @@ def _scope() -> Iterator[None]:
 
 def observe(name: str, root: Path) -> dict[str, Any]:
     """Return what a config amounts to once the Runner's own functions have built its parts."""
-    from . import segmentation_data as data
-    from . import segmentation_networks as networks
+    from tests.support.recipes import segmentation_data as data
+    from tests.support.recipes import segmentation_networks as networks
 
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     data.write_data(root, cfg)
@@ -53,7 +53,7 @@ def observe(name: str, root: Path) -> dict[str, Any]:
 
 def published(name: str) -> Iterator[tuple[str, Any]]:
     """Yield the published numbers as the config's docstring gives them, and whose they are."""
-    from resnest_mm.weights.records import RECORDS
+    from resnest_mm.weights.records.lookup import RECORDS
 
     text = ' '.join((ast.get_docstring(ast.parse((CONFIGS / f'{name}.py').read_text())) or '').split())
     numbers = re.search(r'report ([\d.]+) pixAcc and ([\d.]+) mIoU', text)
@@ -148,10 +148,9 @@ def shrink(cfg: Config, root: Path, work_dir: Path) -> Config:
 def test_the_runner_trains_evaluates_and_follows_the_authors_evaluator(name: str, tmp_path: Path) -> None:
     from mmengine.runner import Runner
 
-    from resnest_mm.engine.checkpoints import allow_mmengine_checkpoints
-    from resnest_mm.engine.testing import apply_tta
-
-    from .segmentation_data import write_data
+    from resnest_mm.training.resume import allow_mmengine_checkpoints
+    from resnest_mm.training.testing import apply_tta
+    from tests.support.recipes.segmentation_data import write_data
 
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg = shrink(cfg, write_data(tmp_path / 'data', cfg), tmp_path / 'work')

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from .tiny import image, scatter, tiny
+from tests.support.tiny_backbones import image, scatter, tiny
 
 
 def dilations(backbone: Any) -> list[int]:

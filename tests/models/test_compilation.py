@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from resnest_mm.models import ResNeSt
-
-from .tiny import image, scatter, snapshot, tiny
+from tests.support.tiny_backbones import image, scatter, snapshot, tiny
 
 Maps = tuple[Tensor, ...]
 Capture = Callable[[ResNeSt, Tensor], Maps]

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from resnest_mm.models import ResNeSt
-
-from .tiny import image, scatter, snapshot, tiny
+from tests.support.tiny_backbones import image, scatter, snapshot, tiny
 
 SHAPES: dict[str, dict[str, Any]] = {
     'default': {},

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from resnest_mm.models import ResNeSt
-
-from .tiny import batch_norms, changed, image, snapshot, tiny
+from tests.support.tiny_backbones import batch_norms, changed, image, snapshot, tiny
 
 BUILT = ('stem.', 'layer1.', 'layer2.', 'layer3.', 'layer4.')
 norm_types = pytest.mark.parametrize('norm', ['BN', 'SyncBN'])

@@ -16,8 +16,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from resnest_mm.models import ResNeSt
-
-from .tiny import image, tiny
+from tests.support.tiny_backbones import image, tiny
 
 MESSAGE = 'of a ResNeSt that no weights were loaded into'
 

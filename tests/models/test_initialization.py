@@ -15,8 +15,7 @@ from torch import nn
 
 from resnest_mm.models import ResNeSt
 from resnest_mm.weights import CheckpointError
-
-from .tiny import batch_norms, changed, image, scatter, snapshot, tiny
+from tests.support.tiny_backbones import batch_norms, changed, image, scatter, snapshot, tiny
 
 
 def kernels(backbone: nn.Module) -> dict[str, nn.Parameter]:

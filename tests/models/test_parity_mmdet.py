@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from resnest_mm.analysis.host_pairs import config_keywords, config_pairs, host_pair
-from resnest_mm.analysis.pairs import STRIDE_8, Pair
-from resnest_mm.analysis.parity import compare
+from resnest_mm.parity.compare import compare
+from resnest_mm.parity.host_pairs import config_keywords, config_pairs, host_pair
+from resnest_mm.parity.pairs import STRIDE_8, Pair
 
 pytest.importorskip('mmdet')
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from resnest_mm.analysis.host_pairs import config_keywords, config_pairs, host_pair
-from resnest_mm.analysis.pairs import Pair
-from resnest_mm.analysis.parity import compare
+from resnest_mm.parity.compare import compare
+from resnest_mm.parity.host_pairs import config_keywords, config_pairs, host_pair
+from resnest_mm.parity.pairs import Pair
 
 pytest.importorskip('mmseg')
 

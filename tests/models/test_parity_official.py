@@ -6,9 +6,9 @@ import importlib
 
 import pytest
 
-from resnest_mm.analysis.official_pairs import dilated_pairs, official_pairs
-from resnest_mm.analysis.pairs import Pair
-from resnest_mm.analysis.parity import compare
+from resnest_mm.parity.compare import compare
+from resnest_mm.parity.official_pairs import dilated_pairs, official_pairs
+from resnest_mm.parity.pairs import Pair
 
 pytest.importorskip('resnest.torch', reason='pip install --no-deps resnest==0.0.5')
 

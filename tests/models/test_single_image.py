@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnest_mm.models import ResNeSt, SplitAttention, single_value
-
-from .tiny import batch_norms, changed, image, scatter, snapshot, tiny
+from resnest_mm.models import ResNeSt, SplitAttention
+from resnest_mm.models.layers import pooled_norm as single_value
+from tests.support.tiny_backbones import batch_norms, changed, image, scatter, snapshot, tiny
 
 norm_types = pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
 

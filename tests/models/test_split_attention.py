@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnest_mm.models import SplitAttention, split_attention
-
-from .tiny import image, scatter, snapshot
+from tests.support.tiny_backbones import image, scatter, snapshot
 
 RADIX_AND_GROUPS = list(itertools.product((1, 2, 4), (1, 2, 4)))
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from resnest_mm.analysis.official_pairs import official_pairs
-from resnest_mm.analysis.pairs import Pair
 from resnest_mm.models import VARIANTS, ResNeSt
+from resnest_mm.parity.official_pairs import official_pairs
+from resnest_mm.parity.pairs import Pair
 
 DEPTHS = (14, 26, 50, 101, 152, 200, 269)
 FAST = ('1s1x64d', '2s1x64d', '4s1x64d', '1s2x40d', '2s2x40d', '4s2x40d', '1s4x24d')

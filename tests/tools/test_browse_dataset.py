@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from tool_runs import forget_runs
 
-from resnest_mm.analysis.browse_canvas import MAP_SHARE
-from resnest_mm.analysis.palette import class_colour
-from resnest_mm.analysis.panels import Layout
-from resnest_mm.datasets import PALETTE, DemoSettings, write_demo_data
+from resnest_mm.browse.canvas import MAP_SHARE
+from resnest_mm.demo_data import PALETTE, DemoSettings, write_demo_data
+from resnest_mm.drawing.palette import class_colour
+from resnest_mm.drawing.panels import Layout
+from tests.support.tool_runs import forget_runs
 
 pytest.importorskip('mmdet', reason='draws the data of a detector')
 

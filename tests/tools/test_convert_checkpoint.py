@@ -12,13 +12,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from weights.hostile import EXAMPLES, HOSTILE, files_in, payloads
 
-from resnest_mm.weights.backbones import convert_backbone
-from resnest_mm.weights.layouts import LAYOUTS
-from resnest_mm.weights.values import COUNTER
-
-from .checkpoints import OWN, State, Tool, encoding_segmentor, equal, expect_refusal, load, mmdet_detector, official
+from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.layouts.tables import LAYOUTS
+from tests.support.hostile_files import EXAMPLES, HOSTILE, files_in, payloads
+from tests.support.made_checkpoints import (
+    OWN,
+    State,
+    Tool,
+    encoding_segmentor,
+    equal,
+    expect_refusal,
+    load,
+    mmdet_detector,
+    official,
+)
 
 Capture = pytest.CaptureFixture[str]
 

@@ -12,14 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
-from weights.hostile import EXAMPLES, HOSTILE, files_in, payloads
 
 from resnest_mm.models import ResNeSt
 from resnest_mm.registry import MODELS
-from resnest_mm.weights.backbones import convert_backbone
-from resnest_mm.weights.layouts import LAYOUTS
-
-from .checkpoints import OWN, Tool, encoding_segmentor, expect_refusal, mmdet_detector, official
+from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.layouts.tables import LAYOUTS
+from tests.support.hostile_files import EXAMPLES, HOSTILE, files_in, payloads
+from tests.support.made_checkpoints import OWN, Tool, encoding_segmentor, expect_refusal, mmdet_detector, official
 
 Capture = pytest.CaptureFixture[str]
 PARAMETERS = sum(value.numel() for name, value in OWN.items() if 'running_' not in name and 'num_batches' not in name)

@@ -13,15 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
-from weights.hostile import EXAMPLES, HOSTILE, files_in, payloads
 
 from resnest_mm.models import ResNeSt
-from resnest_mm.weights.contents import Checkpoint
-from resnest_mm.weights.publishing import Publication, plain
-from resnest_mm.weights.record import GLUON_MEAN, GLUON_STD, IMAGENET_MEAN, Record
-from resnest_mm.weights.recording import draft_record, normalisation
-
-from .checkpoints import OWN, Tool, equal, expect_refusal
+from resnest_mm.weights.commands.publish import Publication, plain
+from resnest_mm.weights.commands.record_draft import draft_record, normalisation
+from resnest_mm.weights.io.contents import Checkpoint
+from resnest_mm.weights.records.record import GLUON_MEAN, GLUON_STD, IMAGENET_MEAN, Record
+from tests.support.hostile_files import EXAMPLES, HOSTILE, files_in, payloads
+from tests.support.made_checkpoints import OWN, Tool, equal, expect_refusal
 
 HISTORY = HistoryBuffer([1.0], [1])
 Capture = pytest.CaptureFixture[str]

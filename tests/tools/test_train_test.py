@@ -16,7 +16,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from .conftest import Project
+from tests.support.projects import Project
 
 Tool = Callable[[str, Sequence[str]], int]
 

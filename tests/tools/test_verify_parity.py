@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from resnest_mm.analysis import oracles
-from resnest_mm.analysis.official_pairs import official_pairs
-from resnest_mm.analysis.pairs import Pair
+from resnest_mm.parity import references as oracles
+from resnest_mm.parity.official_pairs import official_pairs
+from resnest_mm.parity.pairs import Pair
 
 pytest.importorskip('resnest.torch', reason='pip install --no-deps resnest==0.0.5')
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.wrong_backbones import WRONG_BACKBONES
 
-from .conftest import Project
+from tests.support.projects import Project
+from tests.support.wrong_backbones import WRONG_BACKBONES
 
 Row = tuple[str, str, str, tuple[str, ...], str]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.tiny import image, scatter, tiny
 
 from resnest_mm.weights import CheckpointError, load_backbone
+from tests.support.tiny_backbones import image, scatter, tiny
 
 
 @pytest.mark.parametrize('in_channels', [1, 2, 3, 4, 5, 6])

@@ -1,0 +1,1 @@
+"""Annotation files: made from one another."""

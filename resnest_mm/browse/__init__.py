@@ -1,0 +1,1 @@
+"""Pictures of what a data pipeline feeds the model."""

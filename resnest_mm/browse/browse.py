@@ -1,0 +1,165 @@
+"""What a config's pipeline feeds the model, as pictures in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mmengine.config import Config
+
+from resnest_mm.browse.canvas import ClassBook
+from resnest_mm.browse.folder import check_folder, replacing_folder, write_record
+from resnest_mm.browse.samples import Fed
+from resnest_mm.browse.sheets import Overview, draw_single, draw_stages
+from resnest_mm.browse.stages import fetch, follow
+from resnest_mm.errors import UserError, one_line
+from resnest_mm.report.samples import evenly_spaced
+from resnest_mm.report.segmentor_samples import palette_of
+from resnest_mm.report.trained import build_dataset
+from resnest_mm.training.build_check import check_build
+from resnest_mm.training.preflight import check_data
+
+SPLITS: Final = ('train', 'val', 'test')
+SHEET: Final = 'sheet.png'
+_HIGHEST_SEED: Final = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrowseRequest:
+    """What to draw.
+
+    Args:
+        cfg: A detector's or a segmenter's config; only its data is looked at.
+        out: The folder to write; it may hold what an earlier run wrote, but nothing else.
+        split: One of `SPLITS`, whose dataloader names the data set.
+        number: Images wanted, evenly spaced over the data set, at least 1; all where there are fewer.
+        seed: What random steps of the pipeline start from, 0 to 2**32 - 1. An image's pictures depend on the seed and
+            on its place in the data set, not on which other images are drawn.
+        stages: Whether to draw each image behind every step of the pipeline.
+
+    Raises:
+        UserError: A value is outside its range, or `out` holds other files.
+    """
+
+    cfg: Config
+    out: Path
+    split: str = 'train'
+    number: int = 16
+    seed: int = 0
+    stages: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise UserError(f'split={self.split!r} is unknown; choose one of {SPLITS}')
+        if self.number < 1:
+            raise UserError(f'number={self.number} must be at least 1')
+        if not 0 <= self.seed <= _HIGHEST_SEED:
+            raise UserError(f'seed={self.seed} must lie in 0..{_HIGHEST_SEED}')
+        check_folder(self.out)
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """What was drawn.
+
+    Args:
+        total: Images in the data set.
+        pictures: One for each image drawn.
+        sheet: All images, small.
+    """
+
+    total: int
+    pictures: tuple[Path, ...]
+    sheet: Path
+
+
+def browse(request: BrowseRequest) -> Browsed:
+    """Write a picture of each image, `sheet.png` with all of them, and `browse.json`, which names the files.
+
+    A picture shows what the model gets after the last step of the pipeline, before the model's own preprocessing.
+
+    Args:
+        request: What to draw.
+
+    Raises:
+        UserError: The config has no such split, a file is missing, a type is unknown, a step of the pipeline fails, or
+            the folder cannot be written. Nothing is left behind then.
+    """
+    from mmengine.registry import DefaultScope
+
+    data = _data_part(request.cfg, request.split)
+    check_data(data, splits=(request.split,))
+    check_build(data, splits=(request.split,))
+    with DefaultScope.overwrite_default_scope(data.default_scope):
+        dataset = _build(data, request.split)
+        total = len(dataset)
+        with replacing_folder(request.out) as folder:
+            names = _draw(request, dataset, _book(data, request.split, dataset), folder)
+            content = {'config': _name(request.cfg), 'split': request.split, 'images': total, 'seed': request.seed}
+            write_record(folder, content)
+    return Browsed(total, tuple(request.out / name for name in names), request.out / SHEET)
+
+
+def _draw(request: BrowseRequest, dataset: Any, book: ClassBook, folder: Path) -> list[str]:
+    """Draw everything into a folder; return the names of the images' pictures."""
+    total = len(dataset)
+    indices = evenly_spaced(total, request.number)
+    digits = max(4, len(str(total - 1)))
+    trace = follow(dataset, keep=request.stages)
+    overview = Overview(count=len(indices), book=book)
+    names = []
+    for index in indices:
+        fed, stages = fetch(dataset, index, seed=request.seed, trace=trace)
+        names.append(f'{index:0{digits}d}_{_stem(fed)}.png')
+        place = f'#{index} of {request.split}'
+        if stages:
+            draw_stages(stages, fed, folder / names[-1], book=book, place=place)
+        else:
+            draw_single(fed, folder / names[-1], book=book, place=place)
+        overview.add(fed)
+    title = f'{len(indices)} of {total} {request.split} images'
+    overview.save(folder / SHEET, title=title, source=f'seed {request.seed}', model=_name(request.cfg))
+    return names
+
+
+def _data_part(cfg: Config, split: str) -> Config:
+    """Return a config with one data set and a model that does nothing, so that the real one need not be built."""
+    key = f'{split}_dataloader'
+    return Config(
+        {
+            'default_scope': cfg.get('default_scope') or 'mmdet',
+            'data_root': cfg.get('data_root'),
+            'model': {'type': 'mmengine.BaseDataPreprocessor'},
+            key: cfg.get(key),
+        }
+    )
+
+
+def _build(cfg: Config, split: str) -> Any:
+    try:
+        return build_dataset(cfg, split)
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f'{split}_dataloader.dataset cannot be built: {type(error).__name__}: {one_line(error)}'
+        ) from error
+
+
+def _book(cfg: Config, split: str, dataset: Any) -> ClassBook:
+    metainfo = dataset.metainfo
+    names = tuple(metainfo.get('classes') or ())
+    # Boxes and maps of COCO are counted differently, unless the data set is a panoptic one.
+    shared = cfg.default_scope == 'mmseg' or 'stuff_classes' in metainfo
+    # A palette of another length is that of the classes which the config has replaced.
+    fits = shared and len(metainfo.get('palette') or ()) == len(names)
+    return ClassBook(names, palette_of(cfg, split, metainfo) if fits and names else (), shared)
+
+
+def _stem(fed: Fed) -> str:
+    return Path(fed.name).stem or 'image'
+
+
+def _name(cfg: Config) -> str:
+    return Path(cfg.filename).stem if cfg.filename else ''

@@ -1,0 +1,1 @@
+"""The authors' cascade of box heads with one mask head."""

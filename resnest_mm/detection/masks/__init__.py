@@ -1,0 +1,1 @@
+"""Mask heads and mask branches of two-stage detectors."""

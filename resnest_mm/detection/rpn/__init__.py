@@ -1,0 +1,1 @@
+"""Anchors and targets of the region proposal network."""

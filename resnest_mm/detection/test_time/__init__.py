@@ -1,0 +1,1 @@
+"""Test-time augmentation of detectors."""

@@ -1,0 +1,1 @@
+"""Drawing that reports and the data set browser share."""

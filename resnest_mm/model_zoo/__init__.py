@@ -1,0 +1,1 @@
+"""The model zoo page, written from the metafiles beside the configs."""

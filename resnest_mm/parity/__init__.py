@@ -1,0 +1,1 @@
+"""Comparison of the backbone with the networks of other packages, by value."""

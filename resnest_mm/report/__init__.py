@@ -1,0 +1,1 @@
+"""The report on a finished training: table, record and pictures."""

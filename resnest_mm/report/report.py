@@ -1,0 +1,97 @@
+"""The report that ends a training: a table, its record, and pictures, all in the work directory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from resnest_mm.atomic import replacing
+from resnest_mm.errors import UserError
+from resnest_mm.report.answers import ANSWERS
+from resnest_mm.report.curves import draw_curves
+from resnest_mm.report.request import Request
+from resnest_mm.report.scalars import Schedule
+from resnest_mm.report.summary import render_table, summarise, to_record
+from resnest_mm.report.training import read_run
+from resnest_mm.training.config.walk import type_name
+from resnest_mm.training.resume import check_checkpoint, last_checkpoint
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was reported.
+
+    Args:
+        table: Plain text for people.
+        record: `report.json`, the same for programs.
+        pictures: The pictures drawn.
+    """
+
+    table: str
+    record: Path
+    pictures: tuple[Path, ...]
+
+
+def write_report(request: Request) -> Report:
+    """Write `report.json` and the pictures into the work directory.
+
+    Everything that can fail for a reason of the user's comes before the first file is written.
+
+    Args:
+        request: What to report on.
+
+    Raises:
+        UserError: The work directory, its logs or the checkpoint cannot be reported on.
+    """
+    run = read_run(request.work_dir, schedule=_schedule(request.cfg))
+    checkpoint = request.checkpoint or find_checkpoint(request.work_dir)
+    check_checkpoint(str(checkpoint), source='--checkpoint' if request.checkpoint else 'last_checkpoint')
+    summary = summarise(run)
+    ask = ANSWERS.get(request.cfg.get('default_scope', 'mmdet'))
+    answers = ask(request, checkpoint, run) if ask else None
+
+    curves = request.work_dir / 'curves.png'
+    draw_curves(run, curves, title=f'Training of {request.name}')
+    pictures = (curves, answers.draw()) if answers else (curves,)
+    record = request.work_dir / 'report.json'
+    content = {
+        **to_record(summary),
+        **(answers.record if answers else {}),
+        'checkpoint': str(checkpoint),
+        'pictures': {path.stem: str(path) for path in pictures},
+    }
+    with replacing(record) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    table = render_table(summary, checkpoint=str(checkpoint), answers=answers.table if answers else None)
+    return Report(table, record, pictures)
+
+
+def find_checkpoint(work_dir: Path) -> Path:
+    """Return the checkpoint that a training saved last, also after its directory was moved.
+
+    Args:
+        work_dir: The directory given to the training.
+
+    Raises:
+        UserError: It names none, or the file is gone.
+    """
+    named = last_checkpoint(work_dir)
+    if named is None:
+        raise UserError(f'no checkpoint in {work_dir}: it has no file last_checkpoint; give one with --checkpoint')
+    found = next((path for path in (work_dir / named.name, named) if path.is_file()), None)
+    if found is None:
+        raise UserError(f'last_checkpoint in {work_dir} names {named}, which is gone; give one with --checkpoint')
+    return found
+
+
+def _schedule(cfg: Config) -> Schedule | None:
+    """Return when the training evaluates, or None where it counts in epochs."""
+    train = cfg.get('train_cfg') or {}
+    counts_iterations = type_name(train) == 'IterBasedTrainLoop' or train.get('by_epoch') is False
+    if not counts_iterations or 'max_iters' not in train:
+        return None
+    # 1000 is the default of mmengine's IterBasedTrainLoop.
+    return Schedule(val_interval=int(train.get('val_interval', 1000)), max_iters=int(train['max_iters']))

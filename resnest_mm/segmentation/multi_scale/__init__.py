@@ -1,0 +1,1 @@
+"""The multi-scale sliding-window evaluation behind the published numbers."""

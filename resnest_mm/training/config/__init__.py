@@ -1,0 +1,1 @@
+"""Reading a config and changing it by command-line options."""

@@ -1,0 +1,60 @@
+"""Whether a config feeds pretrained weights the images that they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mmengine.config import Config
+
+from resnest_mm.training.pretrained import iter_pretrained
+from resnest_mm.weights.records.record import Record
+
+TOLERANCE: Final = 0.01
+"""Grey levels of 255. The two published means of red, 123.675 and 123.68, are one number rounded."""
+
+
+def preprocessing_notes(cfg: Config) -> list[str]:
+    """Return a warning for every pretrained weight whose mean, std or channel order a config does not follow.
+
+    Args:
+        cfg: Parsed config; left unchanged.
+    """
+    notes = []
+    for entry in iter_pretrained(cfg):
+        differs = check_preprocessing(entry.preprocessor, entry.record)
+        if differs is not None:
+            notes.append(f'warning: {entry.preprocessor_key} does not suit {entry.key}={entry.record.name}: {differs}')
+    return notes
+
+
+def check_preprocessing(preprocessor: Mapping[str, Any], record: Record) -> str | None:
+    """Return how a data preprocessor differs from what a record's network expects, or None where it does not.
+
+    Args:
+        preprocessor: Its config; without `mean` it does not normalise. Images are taken to come as BGR, as mmcv reads
+            them.
+        record: The weights.
+    """
+    swaps = bool(preprocessor.get('bgr_to_rgb') or preprocessor.get('rgb_to_bgr'))
+    order = 'RGB' if swaps else 'BGR'
+    mean, std = preprocessor.get('mean'), preprocessor.get('std')
+    if order == record.channel_order and _close(mean, record.mean) and _close(std, record.std):
+        return None
+    return (
+        f'it gives {order} with mean {_shown(mean)} and std {_shown(std)}, the weights expect {record.channel_order} '
+        f'with mean {_shown(record.mean)} and std {_shown(record.std)}'
+    )
+
+
+def _close(values: Any, expected: Sequence[float]) -> bool:
+    if not isinstance(values, (list, tuple)) or len(values) != len(expected):
+        return False
+    return all(
+        isinstance(value, (int, float)) and abs(value - wanted) <= TOLERANCE
+        for value, wanted in zip(values, expected, strict=True)
+    )
+
+
+def _shown(values: Any) -> str:
+    return str(list(values)) if isinstance(values, (list, tuple)) else str(values)

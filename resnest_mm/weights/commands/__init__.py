@@ -1,0 +1,1 @@
+"""The work behind the checkpoint tools: convert, inspect, publish."""

@@ -1,0 +1,148 @@
+"""Converting a checkpoint file into another one, with an account of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from torch import Tensor
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.paths import package_version
+from resnest_mm.weights.convert.api import Conversion, convert
+from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
+from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.read import read_checkpoint
+from resnest_mm.weights.io.write import cast, check_target, write_checkpoint
+from resnest_mm.weights.layouts.tables import find_layout
+
+ENTRIES: Final[Mapping[str, str]] = MappingProxyType(
+    {'mmdet': 'state_dict', 'mmpretrain': 'state_dict', 'detectron2': 'model'}
+)
+"""Entry under which the software of a layout looks for tensors; that of the others takes them bare."""
+
+_LISTED: Final = 5
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of the tensors of a file.
+
+    Args:
+        rows: Pairs of a word and what it says, in the order in which to print them.
+        tensors: What was or would be written.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+    tensors: Mapping[str, Tensor]
+
+    def __str__(self) -> str:
+        """Return a table."""
+        width = max(len(word) for word, _ in self.rows)
+        return '\n'.join(f'{word:{width}}  {says}' for word, says in self.rows)
+
+
+def convert_file(
+    source: Path,
+    target: Path,
+    *,
+    source_layout: str = 'auto',
+    target_layout: str = 'mmdet',
+    part: str | None = None,
+    prefix: str | None = None,
+    entry: str | None = None,
+    dtype: str | None = None,
+    stock_heads: bool = False,
+    dense_offsets: bool | None = None,
+    trust: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Account:
+    """Convert a file.
+
+    Args:
+        source: What to read, see `read_checkpoint`.
+        target: What to write, see `write_checkpoint`.
+        source_layout: Layout of the source; 'auto' looks at its keys.
+        target_layout: Layout wanted.
+        part: What to convert, one of `PARTS`: the backbone alone, or all of a detector or segmentor. None converts all.
+        prefix: What stands before the keys to convert; the others are left out.
+        entry: Entry of the source that holds the tensors; None finds it.
+        dtype: Precision to write, a key of `resnest_mm.weights.io.write.DTYPES`; None keeps it.
+        stock_heads: As in `convert`.
+        dense_offsets: As in `convert`.
+        trust: As in `read_checkpoint`.
+        force: Whether to replace the target.
+        dry_run: Whether to do everything but write.
+
+    Raises:
+        FileError: The source cannot be read or converted, or the target not written.
+    """
+    check_target(target, force=force)
+    checkpoint = read_checkpoint(source, trust=trust, entry=entry)
+    try:
+        layout = find_layout(target_layout)
+        done = convert(
+            checkpoint.tensors,
+            source=source_layout,
+            target=target_layout,
+            part=part,
+            prefix=prefix,
+            stock_heads=stock_heads,
+            dense_offsets=dense_offsets,
+        )
+    except ConversionError as error:
+        raise FileError(f'{source}: {error}') from error
+    tensors = cast(done.tensors, dtype) if dtype else done.tensors
+    source_hash = file_digest(source)
+    rows = [
+        ('source', f'{source} (sha256 {source_hash})'),
+        *_what(checkpoint, done),
+        ('target', f'{target} ({layout.title}{f", {dtype}" if dtype else ""})'),
+    ]
+    if wrong := count_not_finite(tensors):
+        rows.append(('warning', f'NaN or Inf in {len(wrong)} tensors: {_some(tuple(wrong))}'))
+    if dry_run:
+        return Account((*rows, ('written', f'nothing (--dry-run); it would be {len(tensors)} tensors')), tensors)
+    digest = write_checkpoint(
+        target,
+        tensors,
+        entry=ENTRIES.get(layout.name),
+        meta={
+            'resnest_mm_version': package_version(),
+            'source': source.name,
+            'source_sha256': source_hash,
+            'layout': layout.name,
+            'part': done.part,
+        },
+        force=force,
+    )
+    return Account((*rows, ('written', f'{len(tensors)} tensors'), ('sha256', digest)), tensors)
+
+
+def _what(checkpoint: Checkpoint, done: Conversion) -> list[tuple[str, str]]:
+    read, dropped = len(checkpoint.tensors), done.dropped
+    rows = [('layout', done.found), *(('because', line) for line in done.evidence)]
+    rows += [('read', f'{read} tensors'), ('mapped', f'{read - len(dropped)} tensors')]
+    rows.append(('dropped', f'{len(dropped)} tensors: {_some(dropped)}' if dropped else 'none'))
+    lost = _counters(checkpoint.tensors) - _counters(done.tensors) - sum(key.endswith(COUNTER) for key in dropped)
+    if lost > 0:
+        rows.append(('no place', f'{lost} {COUNTER}, which the target layout does not have'))
+    if checkpoint.skipped:
+        rows.append(('no tensors', _some(checkpoint.skipped)))
+    if checkpoint.extras:
+        rows.append(('left out', f'the entries {_some(tuple(checkpoint.extras))}'))
+    return rows
+
+
+def _counters(tensors: Mapping[str, Tensor]) -> int:
+    return sum(name.endswith(COUNTER) for name in tensors)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f', and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
+    return ', '.join(names[:_LISTED]) + more

@@ -1,0 +1,133 @@
+"""Saying what a checkpoint file is, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.weights.commands.convert import Account
+from resnest_mm.weights.convert.api import PARTS, convert, name_of
+from resnest_mm.weights.convert.describe import Description, describe
+from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.io.contents import Checkpoint, count_not_finite
+from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.read import kind_of, read_checkpoint
+from resnest_mm.weights.layouts.detect import Identification, identify
+from resnest_mm.weights.layouts.tables import LAYOUTS
+from resnest_mm.weights.records.lookup import RECORDS
+
+_KINDS: Final = {
+    'torch': 'torch.save',
+    'pickle': 'pickle of arrays, as of detectron2',
+    'npz': 'numpy archive',
+    'safetensors': 'safetensors',
+}
+_NO_PARAMETERS: Final = ('.running_mean', '.running_var', COUNTER)
+_OPTIMISER: Final = 'optim'
+
+
+def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -> Account:
+    """Return what a file is, in rows to print.
+
+    Args:
+        path: The file.
+        entry: Entry of the file that holds the tensors; None finds it.
+        trust: As in `read_checkpoint`.
+
+    Raises:
+        FileError: The file cannot be read.
+    """
+    checkpoint = read_checkpoint(path, trust=trust, entry=entry)
+    rows = [('file', f'{path} ({path.stat().st_size / 2**20:.1f} MiB, {_KINDS[kind_of(path)]})')]
+    digest = file_digest(path)
+    rows.append(('sha256', digest))
+    rows += _published(digest)
+    rows += _contents(checkpoint)
+    rows += _meaning(checkpoint.tensors, path)
+    return Account(tuple(rows), checkpoint.tensors)
+
+
+def _published(digest: str) -> Iterator[tuple[str, str]]:
+    for record in RECORDS.values():
+        if record.digest and 'sha256' in record.algorithms and digest.startswith(record.digest):
+            yield 'published', f'as the record {record.name!r}; mean {record.mean}, std {record.std}'
+
+
+def _contents(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
+    tensors = checkpoint.tensors
+    where = f' in the entry {checkpoint.entry!r}' if checkpoint.entry else ''
+    parameters = sum(value.numel() for name, value in tensors.items() if not name.endswith(_NO_PARAMETERS))
+    yield 'tensors', f'{len(tensors)}{where}, {parameters / 1e6:.2f} M parameters'
+    types = Counter(str(value.dtype).removeprefix('torch.') for value in tensors.values())
+    yield 'dtype', ', '.join(f'{name} x {count}' for name, count in types.most_common())
+    wrong = count_not_finite(tensors)
+    total = f'{sum(wrong.values())} in {len(wrong)} tensors, e.g. {next(iter(wrong))}' if wrong else 'none'
+    yield 'NaN or Inf', total
+    optimiser = [name for name in checkpoint.extras if name.startswith(_OPTIMISER)]
+    yield 'optimiser', f'inside: {", ".join(optimiser)}' if optimiser else 'not inside'
+    others = [name for name in checkpoint.extras if name not in optimiser]
+    if others:
+        yield 'also inside', ', '.join(others)
+    if checkpoint.skipped:
+        yield 'no tensors', ', '.join(checkpoint.skipped[:5])
+
+
+def _meaning(tensors: Mapping[str, Tensor], path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        found = identify(tensors)
+    except ConversionError as error:
+        yield 'layout', f'unknown: {error}'
+        return
+    yield 'layout', name_of(found)
+    yield from (('because', line) for line in found.evidence)
+    try:
+        own = convert(tensors, source='auto', target='mmdet', part='backbone').tensors
+    except ConversionError as error:
+        yield 'backbone', f'refused: {error}'
+        return
+    network = describe({name: tuple(value.shape) for name, value in own.items()})
+    yield 'backbone', str(network)
+    yield 'network', _name(network)
+    for layout in LAYOUTS:
+        if layout != found.layout:
+            yield f'to {layout}', _convertible(tensors, layout, found)
+    yield from _use(network, found, path)
+
+
+def _name(network: Description) -> str:
+    if not network.variants:
+        return 'none of the named ones'
+    first, *others = network.variants
+    return first + ''.join(
+        f', or {name}, which has the same shapes: only avd_first differs, and no checkpoint tells' for name in others
+    )
+
+
+def _convertible(tensors: Mapping[str, Tensor], layout: str, found: Identification) -> str:
+    parts = [found.part, 'backbone'] if found.part in PARTS[1:] else ['backbone']
+    words = []
+    for part in parts:
+        try:
+            convert(tensors, source='auto', target=layout, part=part)
+        except ConversionError as error:
+            words.append(f'{part} refused: {error}')
+        else:
+            words.append(f'{part} yes')
+    return '; '.join(words)
+
+
+def _use(network: Description, found: Identification, path: Path) -> Iterator[tuple[str, str]]:
+    file, prefix = path.as_posix(), found.prefix
+    if found.layout != 'mmdet':
+        file, prefix = f'{path.stem}_mmdet.pth', ''
+        yield 'to use it', f'python tools/convert_checkpoint.py {path.as_posix()} {file} --part backbone'
+    init = f"type='resnest_mm.Pretrained', checkpoint={file!r}" + (f', prefix={prefix!r}' if prefix else '')
+    arguments = ', '.join(f'{name}={value!r}' for name, value in network.arguments.items())
+    yield 'backbone=', f"dict(type='resnest_mm.ResNeSt', {arguments}, init_cfg=dict({init}))"
+    if found.layout == 'mmdet' and found.part in PARTS[1:]:
+        yield 'load_from=', repr(file)

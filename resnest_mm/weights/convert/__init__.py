@@ -1,0 +1,1 @@
+"""Conversion of backbones, detectors and segmentors between key layouts."""

@@ -1,0 +1,208 @@
+"""Converting backbones from any key layout to any other that can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.weights.convert.architecture import Architecture, check_backbone, known_depths
+from resnest_mm.weights.convert.offsets import expand_offsets, group_offsets
+from resnest_mm.weights.convert.tensors import COUNTER, Value, as_tensors, listed, refuse
+from resnest_mm.weights.layouts.detect import base_prefix, classifier_modules, find_prefixes, identify, outside
+from resnest_mm.weights.layouts.key_layout import OFFSET, STAGES, KeyLayout
+from resnest_mm.weights.layouts.tables import find_layout
+
+RELEASED_STRIDES = (1, 2, 2, 2)
+"""Strides of the stages in the networks that were trained on ImageNet."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone out of a checkpoint.
+
+    Args:
+        tensors: Its tensors under this package's names.
+        classifier: `weight` and `bias` of its classifier, empty where there is none.
+        architecture: What its shapes say.
+        dropped: Keys of the checkpoint that are left out.
+    """
+
+    tensors: dict[str, Tensor]
+    classifier: dict[str, Tensor]
+    architecture: Architecture
+    dropped: tuple[str, ...]
+
+
+def convert_backbone(
+    state: Mapping[str, Value],
+    *,
+    source: str = 'auto',
+    target: str = 'mmdet',
+    prefix: str | None = None,
+    target_prefix: str | None = None,
+    strides: Sequence[int] = RELEASED_STRIDES,
+    dense_offsets: bool | None = None,
+    dropped: list[str] | None = None,
+) -> dict[str, Tensor]:
+    """Return a backbone in another key layout, with its classifier where the layout has one.
+
+    Args:
+        state: Tensors or numpy arrays by name, also inside a dict such as `{'state_dict': ...}`. Not modified.
+        source: Layout of `state`, a key of `LAYOUTS` or `ALIASES`; 'auto' looks at the keys.
+        target: Layout wanted.
+        prefix: What stands before the backbone's keys; None looks for it and refuses a model that is more than a
+            backbone. Where it is given, everything beside it is left out.
+        target_prefix: What to put before the keys; None means what files of that layout have.
+        strides: Strides of the stages, which say how mmpretrain and ZCls number their shortcuts; needed for a dilated
+            network only.
+        dense_offsets: Whether deformable offsets are to be predicted by mmcv's ungrouped convolutions (True) or by
+            grouped ones (False). None leaves them as they are in `state`.
+        dropped: A list to which the keys left out are added.
+
+    Raises:
+        ConversionError: On unknown or missing keys, other shapes, and what the layout cannot hold.
+    """
+    tensors = as_tensors(state)
+    layout, found = _locate(tensors, source, prefix)
+    others = outside(tensors, layout, found)
+    if others and prefix is None:
+        raise ConversionError(
+            f'the checkpoint is more than a backbone: {listed("other keys", others)}. Convert all of it as a detector '
+            f'or segmentor, or say prefix={found!r} to take the backbone only'
+        )
+    backbone = read_backbone(tensors, layout, prefix=found)
+    wanted = find_layout(target)
+    if target_prefix is None:
+        target_prefix = 'pretrained.' if target == 'encoding' else wanted.prefix
+    result = write_backbone(
+        backbone, wanted, prefix=target_prefix, strides=strides, dense_offsets=dense_offsets, classifier=True
+    )
+    if dropped is not None:
+        dropped += [*others, *backbone.dropped]
+        if wanted.classifier is None:
+            dropped += [key for key in tensors if key.rpartition('.')[0] in classifier_modules(layout, found)]
+        dropped[:] = dict.fromkeys(dropped)
+    return result
+
+
+def read_backbone(tensors: Mapping[str, Tensor], layout: KeyLayout, *, prefix: str) -> Backbone:
+    """Return the backbone that a checkpoint has under a prefix.
+
+    Args:
+        tensors: The checkpoint; not modified.
+        layout: Its layout.
+        prefix: What stands before the backbone's keys.
+
+    Raises:
+        ConversionError: On unknown or missing keys, other shapes, and what this package's network cannot compute.
+    """
+    modules = classifier_modules(layout, prefix)
+    heads = [key for key in tensors if key.rpartition('.')[0] in modules]
+    given = [key[len(prefix) :] for key in tensors if key.startswith(prefix) and key not in heads]
+    names = layout.own_keys(given)
+    renamed = {own: tensors[prefix + key] for key, own in names.items() if own is not None}
+    backbone = layout.read(renamed)
+    findings = check_backbone({key: tuple(value.shape) for key, value in backbone.items()})
+    theirs = {own: f'{prefix}{key}' for key, own in names.items() if own is not None}
+    strangers = [f'{prefix}{key}' for key, own in names.items() if own is None]
+    classifier = {key.rpartition('.')[2]: tensors[key] for key in heads} if layout.classifier else {}
+    missing, reshaped = _check_classifier(classifier, findings.architecture, modules)
+    refuse(
+        f'ResNeSt of the {layout.title}',
+        unknown=[*strangers, *(theirs.get(key, key) for key in findings.unknown)],
+        missing=[*(f'{prefix}{layout.foreign_key(key) or key}' for key in findings.missing), *missing],
+        reshaped=[*(_renamed(text, theirs) for text in findings.reshaped), *reshaped],
+    )
+    assert findings.architecture is not None
+    blocks = tuple(stage.blocks for stage in findings.architecture.stages)
+    if not known_depths(blocks):
+        raise ConversionError(f'no ResNeSt has {", ".join(map(str, blocks))} blocks in its stages: some are missing')
+    return Backbone(backbone, classifier, findings.architecture, () if layout.classifier else tuple(heads))
+
+
+def write_backbone(
+    backbone: Backbone,
+    layout: KeyLayout,
+    *,
+    prefix: str,
+    strides: Sequence[int] = RELEASED_STRIDES,
+    dense_offsets: bool | None = None,
+    classifier: bool = False,
+) -> dict[str, Tensor]:
+    """Return a backbone under the names of a layout.
+
+    Args:
+        backbone: The backbone.
+        layout: Layout wanted.
+        prefix: What to put before the keys.
+        strides: Strides of the stages.
+        dense_offsets: As in `convert_backbone`; where mmcv does not read the layout, always grouped.
+        classifier: Whether to write the classifier too, where the layout has one.
+
+    Raises:
+        ConversionError: On what the layout cannot hold.
+    """
+    tensors = dict(backbone.tensors)
+    if any(f'.{OFFSET}.' in key for key in tensors):
+        if OFFSET not in layout.block:
+            raise ConversionError(f'deformable convolutions have no place in the {layout.title}')
+        if dense_offsets is not None or layout.name != 'mmdet':
+            change = expand_offsets if dense_offsets and layout.name == 'mmdet' else group_offsets
+            tensors = change(tensors, radix=backbone.architecture.radix)
+    result: dict[str, Tensor] = {}
+    for key, value in layout.write(tensors).items():
+        stage = key.partition('.')[0]
+        unpooled = stage in STAGES and strides[STAGES.index(stage)] == 1
+        name = layout.foreign_key(key, unpooled=unpooled)
+        if name is not None:
+            result[f'{prefix}{name}'] = value
+        else:
+            assert key.endswith(COUNTER), key
+    if classifier and layout.classifier is not None:
+        start = base_prefix(layout, prefix) if layout.prefix else prefix
+        result.update({f'{start}{layout.classifier}.{name}': value for name, value in backbone.classifier.items()})
+    return result
+
+
+def _locate(tensors: Mapping[str, Tensor], source: str, prefix: str | None) -> tuple[KeyLayout, str]:
+    if source == 'auto':
+        start = '' if prefix is None else _dotted(prefix)
+        found = identify(key[len(start) :] for key in tensors if key.startswith(start))
+        return find_layout(found.layout), start + found.prefix
+    layout = find_layout(source)
+    if prefix is not None:
+        return layout, _dotted(prefix)
+    prefixes = find_prefixes(list(tensors), layout)
+    if len(prefixes) > 1:
+        raise ConversionError(f'the checkpoint holds several ResNeSts; name the prefix of one: {", ".join(prefixes)}')
+    if prefixes:
+        return layout, prefixes[0]
+    for start in dict.fromkeys((layout.prefix, 'backbone.', 'module.', 'pretrained.', 'encoder.')):
+        if start and any(key.startswith(start) for key in tensors):
+            return layout, start
+    return layout, ''
+
+
+def _dotted(prefix: str) -> str:
+    return prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    key, space, rest = text.partition(' ')
+    return f'{names.get(key, key)}{space}{rest}'
+
+
+def _check_classifier(
+    classifier: Mapping[str, Tensor], architecture: Architecture | None, modules: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    if not classifier:
+        return [], []
+    missing = [f'{modules[-1]}.{name}' for name in ('weight', 'bias') if name not in classifier]
+    shapes = {name: tuple(value.shape) for name, value in classifier.items()}
+    weight, bias = shapes.get('weight', ()), shapes.get('bias', ())
+    width = architecture.stages[-1].out_channels if architecture else None
+    fits = missing or width is None or (len(bias) == 1 and weight == (*bias, width))
+    return missing, [] if fits else [f'{modules[-1]}.weight {weight} with bias {bias}']

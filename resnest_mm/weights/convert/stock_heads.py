@@ -1,0 +1,114 @@
+"""Differences between the authors' heads and those that mmdet has for the same purpose."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.weights.convert.tensors import COUNTER, is_equal, is_zero
+
+_MASK: Final = 'roi_head.mask_head.'
+_PREDICTOR: Final = ('semantic_head.conv_logits.weight', 'semantic_head.conv_logits.bias')
+_SEMANTIC_CONV: Final = re.compile(r'semantic_head\.conv_upsample_layers\.\d+\.conv\.\d+\.conv\.(weight|bias)')
+_STAGE: Final = re.compile(r'roi_head\.bbox_head\.(\d+)\.')
+
+ANCHOR_SIZES: Final = (32, 64, 128, 256, 512)
+ANCHOR_RATIOS: Final = (0.5, 1.0, 2.0)
+
+
+def to_stock_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a detector for mmdet's own cascade and panoptic heads.
+
+    The mask head is repeated for every stage, whose results mmdet averages. The semantic head gets the biases that
+    mmdet's has, all zero, and its class "things" moves from the first row to the last.
+
+    Args:
+        tensors: A detector under mmdet's names, with heads as the authors have them.
+    """
+    stages = sorted({match[1] for match in map(_STAGE.match, tensors) if match})
+    result: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        if key.startswith(_MASK) and stages:
+            result.update({f'{_MASK}{stage}.{key[len(_MASK) :]}': value for stage in stages})
+        elif key in _PREDICTOR:
+            result[key] = value.roll(-1, 0)
+        else:
+            result[key] = value
+            bias = f'{key.removesuffix("weight")}bias'
+            norm = f'{key.removesuffix("conv.weight")}bn.weight'
+            if _SEMANTIC_CONV.fullmatch(key) and bias not in tensors and norm not in tensors:
+                result[bias] = value.new_zeros(value.shape[0])
+    return result
+
+
+def from_stock_heads(tensors: Mapping[str, Tensor], *, stock: bool) -> dict[str, Tensor]:
+    """Return a detector with one mask head and the authors' semantic head.
+
+    Args:
+        tensors: A detector under mmdet's names.
+        stock: Whether its semantic head is mmdet's; taken for granted where the head's convolutions have biases.
+
+    Raises:
+        ConversionError: Its stages have different mask heads.
+    """
+    result = {key: value for key, value in tensors.items() if not re.match(rf'{re.escape(_MASK)}\d+\.', key)}
+    result.update(_single_mask_head(tensors))
+    biases = [key for key in result if _SEMANTIC_CONV.fullmatch(key) and key.endswith('bias')]
+    if stock or biases:
+        result.update({key: result[key].roll(1, 0) for key in _PREDICTOR if key in result and result[key].dim()})
+    if biases and all(is_zero(result[key]) for key in biases):
+        for key in biases:
+            del result[key]
+    return result
+
+
+def cell_anchors(rpn_logits: Tensor) -> dict[str, Tensor]:
+    """Return the anchors that detectron2 keeps in its checkpoints.
+
+    Args:
+        rpn_logits: Bias of the layer that predicts one logit an anchor.
+
+    Raises:
+        ConversionError: The detector has others than the authors' three an image position.
+    """
+    if rpn_logits.shape[0] != len(ANCHOR_RATIOS):
+        raise ConversionError(
+            f'the detector has {rpn_logits.shape[0]} anchors a position; detectron2 keeps anchors in its checkpoints, '
+            f'and only those with the ratios {ANCHOR_RATIOS} are known here'
+        )
+    anchors = {}
+    for level, size in enumerate(ANCHOR_SIZES):
+        boxes = []
+        for ratio in ANCHOR_RATIOS:
+            width = math.sqrt(size**2 / ratio)
+            height = ratio * width
+            boxes.append([-width / 2, -height / 2, width / 2, height / 2])
+        anchors[f'proposal_generator.anchor_generator.cell_anchors.{level}'] = torch.tensor(boxes)
+    return anchors
+
+
+def _single_mask_head(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    heads: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if match := re.match(rf'{re.escape(_MASK)}(\d+)\.(.+)', key):
+            heads.setdefault(match[1], {})[match[2]] = value
+    if not heads:
+        return {}
+    first, *others = heads.values()
+    for other in others:
+        if first.keys() != other.keys() or not all(
+            first[key].shape == other[key].shape and is_equal(first[key], other[key])
+            for key in first
+            if not key.endswith(COUNTER)
+        ):
+            raise ConversionError(
+                f"the {len(heads)} stages have different mask heads, which the authors' single one cannot hold; "
+                "a detector trained with mmdet's cascade head has no equal in detectron2"
+            )
+    return {f'{_MASK}{key}': value for key, value in first.items()}

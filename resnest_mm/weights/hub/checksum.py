@@ -1,0 +1,42 @@
+"""Whether a file is the one that was published."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from resnest_mm.weights.io.hashing import file_digest
+
+_SHOWN: Final = 8
+
+
+def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:
+    """Return what is wrong with a file, or None where nothing is.
+
+    Args:
+        file: The file.
+        digest: Published hash, or its beginning. None: the file is only looked at for what an interrupted or refused
+            download leaves behind.
+        algorithms: What the hash may be of.
+    """
+    if digest is None:
+        return _looks_broken(file)
+    found = {algorithm: file_digest(file, algorithm) for algorithm in algorithms}
+    if any(value.startswith(digest) for value in found.values()):
+        return None
+    algorithm, value = next(iter(found.items()))
+    kinds = ' or '.join(found)
+    shown = len(digest) if value.startswith(digest[:_SHOWN]) else _SHOWN
+    return f'its {algorithm} begins with {value[:shown]}, but the {kinds} of the published file with {digest[:shown]}'
+
+
+def _looks_broken(file: Path) -> str | None:
+    with file.open('rb') as stream:
+        start = stream.read(2)
+    if start == b'PK' and not zipfile.is_zipfile(file):
+        return 'it is cut short'
+    if start[:1] == b'<':
+        return 'it is a web page'
+    return None if start else 'it is empty'

@@ -1,0 +1,141 @@
+"""The key layouts of ResNeSt backbones, one table each. A new one is a new entry of `LAYOUTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.weights.layouts.key_layout import OFFSET, SAME, Adapt, KeyLayout
+from resnest_mm.weights.layouts.recognition import OWN, describe_layout, from_official, recognise
+from resnest_mm.weights.layouts.reimplementations import (
+    read_glasses,
+    read_zcls,
+    write_dense_glasses,
+    write_glasses,
+    write_zcls,
+)
+
+__all__ = ['ALIASES', 'LAYOUTS', 'OWN', 'describe_layout', 'find_layout', 'from_official', 'recognise']
+
+_OFFICIAL_STEM: Final = ('conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6', 'bn1')
+_CONV_MODULES: Final = ('stem.0.conv', 'stem.0.bn', 'stem.1.conv', 'stem.1.bn', 'stem.2.conv', 'stem.2.bn')
+_DETECTRON2_BLOCK: Final = {
+    **SAME,
+    'bn1': 'conv1.norm',
+    'bn3': 'conv3.norm',
+    'downsample.1': 'shortcut',
+    'downsample.2': 'shortcut.norm',
+    OFFSET: 'conv2_offset',
+}
+_ZCLS_BLOCK: Final = {
+    **SAME,
+    'conv2.conv': 'conv2.split.0',
+    'conv2.bn0': 'conv2.split.1',
+    'conv2.fc1': 'conv2.compact.0',
+    'conv2.bn1': 'conv2.compact.1',
+    'conv2.fc2': 'conv2.select',
+    'downsample.1': 'down_sample.1',
+    'downsample.2': 'down_sample.2',
+}
+_GLASSES_BLOCK: Final = {
+    'conv1': 'block.0.conv',
+    'bn1': 'block.0.bn',
+    'conv2.conv': 'block.2.conv',
+    'conv2.bn0': 'block.2.bn',
+    'conv2.fc1': 'block.3.att.2.conv',
+    'conv2.bn1': 'block.3.att.2.bn',
+    'conv2.fc2': 'block.3.att.3',
+    'conv3': 'block.5.conv',
+    'bn3': 'block.5.bn',
+    'downsample.1': 'shortcut.conv',
+    'downsample.2': 'shortcut.bn',
+}
+
+
+def _zcls(name: str, title: str, write: Adapt) -> KeyLayout:
+    return KeyLayout(
+        name,
+        title,
+        block=_ZCLS_BLOCK,
+        unpooled=True,
+        prefix='backbone.',
+        classifier='head.fc',
+        read=read_zcls,
+        write=write,
+    )
+
+
+def _glasses(name: str, title: str, write: Adapt) -> KeyLayout:
+    return KeyLayout(
+        name,
+        title,
+        stem=_CONV_MODULES,
+        block=_GLASSES_BLOCK,
+        stages=('layers.0', 'layers.1', 'layers.2', 'layers.3'),
+        prefix='encoder.',
+        classifier='head.fc',
+        read=read_glasses,
+        write=write,
+    )
+
+
+_TABLES: Final = (
+    KeyLayout('official', 'official (also timm) layout', stem=_OFFICIAL_STEM, classifier='fc'),
+    KeyLayout('mmdet', 'mmdet and mmseg layout', block={**SAME, OFFSET: OFFSET}, drops=('fc', 'head.fc')),
+    KeyLayout(
+        'detectron2',
+        'detectron2 layout',
+        stem=tuple(f'stem.conv1_{index}{norm}' for index in (1, 2, 3) for norm in ('', '.norm')),
+        block=_DETECTRON2_BLOCK,
+        stages=('res2', 'res3', 'res4', 'res5'),
+        counterless=('stem.', 'layer1.'),  # frozen, hence without statistics of their own
+        prefix='backbone.bottom_up.',
+        drops=('fc', 'linear'),
+    ),
+    KeyLayout(
+        'mmpretrain',
+        'mmpretrain layout',
+        stem=_CONV_MODULES,
+        unpooled=True,
+        prefix='backbone.',
+        classifier='head.fc',
+    ),
+    KeyLayout(
+        'gluon',
+        'Gluon layout',
+        stem=_OFFICIAL_STEM,
+        block={**SAME, 'conv2.bn0': 'conv2.bn'},
+        norm={'weight': 'gamma', 'bias': 'beta'},
+        counterless=('',),
+        classifier='fc',
+    ),
+    _zcls('zcls', 'ZCls layout', write_zcls),
+    _zcls('zcls-bias', 'ZCls layout with a bias in compact.0', dict),
+    _glasses('glasses', 'glasses layout', write_glasses),
+    _glasses('glasses-dense', 'glasses layout with ungrouped gates', write_dense_glasses),
+)
+LAYOUTS: Final[Mapping[str, KeyLayout]] = MappingProxyType({table.name: table for table in _TABLES})
+"""All backbone layouts by name."""
+
+ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(('timm', 'torchhub', 'encoding', 'smp'), 'official'),
+        **dict.fromkeys(('mmseg', 'resnest_mm'), 'mmdet'),
+        'd2': 'detectron2',
+    }
+)
+"""Other names of layouts: software with the same keys, apart from a prefix."""
+
+
+def find_layout(name: str) -> KeyLayout:
+    """Return the layout of this name or alias.
+
+    Raises:
+        ConversionError: There is none.
+    """
+    layout = LAYOUTS.get(ALIASES.get(name, name))
+    if layout is None:
+        raise ConversionError(f'there is no layout {name!r}; choose one of {", ".join([*LAYOUTS, *ALIASES])}')
+    return layout

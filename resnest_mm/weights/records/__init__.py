@@ -1,0 +1,1 @@
+"""Records of the published weight files, and how a name finds its record."""

@@ -1,0 +1,63 @@
+"""All published weights by name, and which of them a config's `checkpoint` means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from resnest_mm.weights.records.detectors import detector_records
+from resnest_mm.weights.records.imagenet import imagenet_records
+from resnest_mm.weights.records.record import Record
+from resnest_mm.weights.records.segmentors import segmentor_records
+
+RECORDS: Final[Mapping[str, Record]] = MappingProxyType(
+    {record.name: record for record in (*imagenet_records(), *detector_records(), *segmentor_records())}
+)
+"""The published weights by name; `resnest50` and the like are the authors' own."""
+
+_SCHEMES: Final = (('open-mmlab://', 'open-mmlab/'), ('openmmlab://', 'open-mmlab/'), ('mmcls://', 'mmcls/'))
+_BY_URL: Final[Mapping[str, Record]] = MappingProxyType(
+    {url: record for record in reversed(tuple(RECORDS.values())) for url in record.mirrors}
+)
+_added: dict[str, Record] = {}
+
+
+def find_record(checkpoint: str) -> Record | None:
+    """Return the record that a checkpoint means; None where it is a path, or a URL of something else.
+
+    Args:
+        checkpoint: A record's name, its name in a scheme of mmengine such as `open-mmlab://resnest50`, or one of its
+            URLs.
+    """
+    name = checkpoint
+    for scheme, family in _SCHEMES:
+        if checkpoint.startswith(scheme):
+            name = family + checkpoint[len(scheme) :]
+    return _added.get(name) or RECORDS.get(name) or _BY_URL.get(checkpoint)
+
+
+def add_record(record: Record) -> None:
+    """Make a record known by its name, for weights of one's own.
+
+    Args:
+        record: The record; its name must be new, or that of an equal record.
+
+    Raises:
+        ValueError: Where the name stands for another file.
+    """
+    known = _added.get(record.name) or RECORDS.get(record.name)
+    if known is not None and known != record:
+        raise ValueError(f'the name {record.name!r} stands for {known.file_name}; give {record.file_name} another one')
+    _added[record.name] = record
+
+
+def nearest_names(name: str, *, count: int = 3) -> list[str]:
+    """Return the known names most like a misspelt one, the most like first.
+
+    Args:
+        name: What was written.
+        count: How many at most.
+    """
+    return difflib.get_close_matches(name, [*_added, *RECORDS], n=count)

@@ -1,0 +1,170 @@
+"""C9: `with_cp` saves memory and changes nothing else, bit for bit."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from resnest_mm.models.layers.activation_checkpointing import run_checkpointed
+from tests.support.tiny_backbones import batch_norms, changed, image, scatter, snapshot, tiny
+
+CASES: dict[str, dict[str, Any]] = {
+    'plain': {},
+    'frozen-stem': {'frozen_stages': 0},
+    'frozen-stage': {'frozen_stages': 1},
+    'norm-eval': {'norm_eval': True},
+    'drop-path': {'drop_path_rate': 0.5},
+    'sync-norm': {'norm_cfg': {'type': 'SyncBN'}},
+    'cumulative-norm': {'norm_cfg': {'type': 'BN', 'momentum': None}},
+    'instance-norm': {'norm_cfg': {'type': 'IN', 'track_running_stats': True, 'affine': True}},
+    'group-norm': {'norm_cfg': {'type': 'GN', 'num_groups': 4}},
+    'untracked-norm': {'norm_cfg': {'type': 'BN', 'track_running_stats': False}},
+}
+
+
+def two_steps(with_cp: bool, *, batch: int = 3, **arguments: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Return the losses, gradients of two training steps, and the state dict behind them."""
+    backbone = tiny(26, num_stages=2, with_cp=with_cp, **arguments)
+    scatter_all(backbone)
+    backbone.train()
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.01)
+    results = []
+    torch.manual_seed(5)
+    for seed in (1, 2):
+        optimizer.zero_grad()
+        loss = sum(x.square().mean() for x in backbone(image(batch, seed=seed)))
+        loss.backward()
+        optimizer.step()
+        results += [loss.detach(), *(p.grad.clone() for p in backbone.parameters() if p.grad is not None)]
+    return results, snapshot(backbone)
+
+
+def scatter_all(backbone: nn.Module) -> None:
+    if all(norm.running_mean is not None and norm.affine for norm in batch_norms(backbone).values()):
+        scatter(backbone)
+    backbone.load_state_dict(backbone.state_dict())  # frozen weights count as loaded then
+
+
+@pytest.mark.parametrize('arguments', CASES.values(), ids=CASES)
+def test_losses_gradients_and_buffers_are_the_same_bits(arguments: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        plain, plain_state = two_steps(False, **arguments)
+        checkpointed, checkpointed_state = two_steps(True, **arguments)
+    assert len(plain) == len(checkpointed) > 2
+    assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))
+    assert all(torch.equal(value, checkpointed_state[name]) for name, value in plain_state.items())
+
+
+@pytest.mark.filterwarnings('ignore:a training batch of one image')
+def test_one_image_is_the_same_too() -> None:
+    plain, plain_state = two_steps(False, batch=1)
+    checkpointed, checkpointed_state = two_steps(True, batch=1)
+    assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))
+    assert all(torch.equal(value, checkpointed_state[name]) for name, value in plain_state.items())
+
+
+def test_each_norm_counts_a_batch_once() -> None:
+    backbone = tiny(num_stages=2, with_cp=True).train()
+    sum(x.square().mean() for x in backbone(image(2))).backward()
+    assert {int(norm.num_batches_tracked) for norm in batch_norms(backbone).values()} == {1}
+
+
+def test_blocks_run_twice_and_only_with_a_graph() -> None:
+    """What the argument is for: activations are computed again, not kept, except those of frozen stages."""
+    backbone = tiny(num_stages=2, with_cp=True, frozen_stages=1)
+    backbone.load_state_dict(backbone.state_dict())
+    calls = []
+    for name in ('layer1', 'layer2'):
+        conv = getattr(backbone, name)[0].conv3
+        conv.register_forward_hook(lambda *_, name=name: calls.append(name))
+    maps = backbone.train()(image(2))
+    assert calls == ['layer1', 'layer2']
+    maps[1].sum().backward()
+    assert calls == ['layer1', 'layer2', 'layer2']
+    calls.clear()
+    with torch.no_grad():
+        backbone(image(2))
+    assert calls == ['layer1', 'layer2']
+
+
+def test_fewer_activations_are_kept() -> None:
+    def saved_bytes(with_cp: bool) -> int:
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        backbone = tiny(26, num_stages=2, with_cp=with_cp).train()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            backbone(image(4, (64, 64)))
+        return sum(sizes)
+
+    assert saved_bytes(True) < 0.5 * saved_bytes(False)
+
+
+def test_statistics_are_the_norms_own_again_after_an_error() -> None:
+    class Failing(nn.Sequential):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            y: Tensor = super().forward(x)
+            if self.calls == 2:
+                raise RuntimeError('second pass')
+            return y.square()
+
+    block = Failing(nn.BatchNorm2d(3), nn.InstanceNorm2d(3, track_running_stats=True))
+    buffers = dict(block.named_buffers())
+    y = run_checkpointed(block, image(2).requires_grad_())
+    after_forward = snapshot(block)
+    with pytest.raises(RuntimeError, match='second pass'):
+        y.sum().backward()
+    assert all(buffer is buffers[name] for name, buffer in block.named_buffers())
+    assert changed(after_forward, block) == set()
+
+
+def distributed_step(rank: int, folder: str) -> None:
+    """One process of two: the gradients of a step with and without `with_cp`, the same to the bit."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    results = []
+    for with_cp in (False, True):
+        backbone = tiny(26, num_stages=2, with_cp=with_cp, frozen_stages=1, drop_path_rate=0.3)
+        backbone.load_state_dict(backbone.state_dict())
+        model = nn.parallel.DistributedDataParallel(backbone).train()
+        torch.manual_seed(rank)
+        for seed in (1, 2):
+            model.zero_grad()
+            sum(x.square().mean() for x in model(image(2, seed=10 * rank + seed))[1:]).backward()
+        gradients = {name: p.grad.clone() for name, p in backbone.named_parameters() if p.grad is not None}
+        results.append({**gradients, **dict(backbone.named_buffers())})
+    torch.save(results, Path(folder) / f'{rank}.pt')
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason='torch was built without distributed training')
+def test_two_processes_agree(tmp_path: Path) -> None:
+    mp.spawn(distributed_step, args=(str(tmp_path),), nprocs=2)
+    (plain, checkpointed), (other, _) = (torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1))
+    assert plain.keys() == checkpointed.keys()
+    assert all(torch.equal(plain[name], checkpointed[name]) for name in plain)
+    gradients = [name for name in plain if 'running' not in name and 'num_batches' not in name]
+    assert gradients and not any(name.startswith(('stem', 'layer1')) for name in gradients)
+    assert all(torch.equal(plain[name], other[name]) for name in gradients)
+
+
+def test_frozen_stage_with_checkpointing_leaves_weights_alone() -> None:
+    backbone = tiny(num_stages=2, with_cp=True, frozen_stages=1)
+    backbone.load_state_dict(backbone.state_dict())
+    before = snapshot(backbone)
+    backbone.train()(image(2))[1].sum().backward()
+    assert all(name.startswith('layer2.') for name in changed(before, backbone))

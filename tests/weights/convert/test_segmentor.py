@@ -1,0 +1,170 @@
+"""Every released segmentation model goes from PyTorch-Encoding to mmseg and back with no key left over."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.models import ResNeSt
+from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.convert.segmentor import convert_segmentor
+from resnest_mm.weights.layouts.detect import identify
+from tests.support import key_lists
+from tests.support.tiny_backbones import scatter, tiny
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int = 3) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def fcn(*, auxiliary: bool = True) -> nn.ModuleDict:
+    """Return the heads of PyTorch-Encoding's FCN for a narrow backbone, in evaluation."""
+    torch.manual_seed(0)
+    heads = {'head': (512, 128), 'auxlayer': (256, 64)} if auxiliary else {'head': (512, 128)}
+    modules = nn.ModuleDict(
+        {
+            name: nn.ModuleDict(
+                {'conv5': nn.Sequential(*conv_norm(inputs, width), nn.Dropout(0.1), nn.Conv2d(width, 5, 1))}
+            )
+            for name, (inputs, width) in heads.items()
+        }
+    )
+    scatter(modules)
+    return modules.eval()
+
+
+def model(heads: nn.Module) -> dict[str, Tensor]:
+    backbone = tiny()
+    scatter(backbone)
+    return {**convert_backbone(backbone.state_dict(), target='encoding'), **heads.state_dict()}
+
+
+@pytest.mark.parametrize('name', key_lists.SEGMENTORS)
+def test_released_segmentors_convert_without_leftovers(name: str) -> None:
+    state = key_lists.segmentor(name)
+    converted = convert_segmentor(state)
+    assert len(converted) == len(state)
+    assert all(key.startswith(('backbone.', 'decode_head.', 'auxiliary_head.')) for key in converted)
+    classes = key_lists.SEGMENTORS[name][2]
+    assert converted['decode_head.conv_seg.weight'].shape[0] == classes
+    back = convert_segmentor(converted, target='encoding')
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+
+
+def test_deeplab_names_are_those_of_our_head() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lists = key_lists.tensors(['deeplab', 'auxiliary'], 'encoding', depth=50, classes=20)
+    heads = {  # a quarter of the channels, as the narrow backbone has
+        key: torch.rand([size // 4 if size > 9 else size for size in value.shape], generator=generator)
+        for key, value in lists.items()
+        if not key.endswith('num_batches_tracked')
+    }
+    state = {**convert_backbone(tiny().state_dict(), target='encoding'), **heads}
+    converted = convert_segmentor(state)
+    for theirs, ours in {
+        'head.aspp.b0.0.weight': 'decode_head.branches.0.conv.weight',
+        'head.aspp.b3.1.bias': 'decode_head.branches.3.bn.bias',
+        'head.aspp.b4.gap.1.weight': 'decode_head.image_pool.conv.weight',
+        'head.aspp.b4.gap.2.running_mean': 'decode_head.image_pool.bn.running_mean',
+        'head.aspp.project.0.weight': 'decode_head.project.conv.weight',
+        'head.block.0.weight': 'decode_head.convs.0.conv.weight',
+        'head.block.1.weight': 'decode_head.convs.0.bn.weight',
+        'head.block.4.bias': 'decode_head.conv_seg.bias',
+        'auxlayer.conv5.4.weight': 'auxiliary_head.conv_seg.weight',
+    }.items():
+        assert torch.equal(converted[ours], state[theirs])
+
+
+def test_mmsegs_heads_compute_the_same() -> None:
+    """The FCN and auxiliary heads of mmseg take the converted weights strictly and give the same logits."""
+    heads = pytest.importorskip('mmseg.models').FCNHead
+    theirs = fcn()
+    converted = convert_segmentor(model(theirs))
+    maps = [
+        torch.randn(2, channels, 6, 6, generator=torch.Generator().manual_seed(channels)) for channels in (256, 512)
+    ]
+    for name, own, width, index in (('head', 'decode_head', 128, 1), ('auxlayer', 'auxiliary_head', 64, 0)):
+        head = heads(
+            in_channels=maps[index].shape[1], in_index=index, channels=width, num_convs=1, concat_input=False,
+            num_classes=5, norm_cfg={'type': 'BN'}, align_corners=True,
+        )  # fmt: skip
+        start = f'{own}.'
+        head.load_state_dict(
+            {key.removeprefix(start): value for key, value in converted.items() if key.startswith(start)}, strict=True
+        )
+        head.eval()
+        with torch.no_grad():
+            torch.testing.assert_close(head(maps), theirs[name]['conv5'](maps[index]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('auxiliary', [False, True])
+def test_values_survive_both_ways(auxiliary: bool) -> None:
+    state = model(fcn(auxiliary=auxiliary))
+    before = dict(state)
+    wrapped = {'state_dict': {f'module.{key}': value for key, value in state.items()}}
+    back = convert_segmentor(convert_segmentor(wrapped), target='encoding')
+    assert back.keys() == state.keys() and all(torch.equal(back[key], value) for key, value in state.items())
+    assert state == before
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'head.conv5.9.weight': torch.zeros(1)}, '1 unknown: head.conv5.9.weight'),
+        ({'head.conv5.1.running_var': None}, '1 missing: head.conv5.1.running_var'),
+        ({'auxlayer.conv5.0.weight': torch.zeros(64, 512, 3, 3)}, r'\(64, 512, 3, 3\) for .*256, 3, 3\)'),
+        ({'pretrained.layer2.0.bn1.bias': None}, '1 missing: pretrained.layer2.0.bn1.bias'),
+    ],
+)
+def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) -> None:
+    changed = {**model(fcn()), **change}
+    with pytest.raises(ConversionError, match=message):
+        convert_segmentor({key: value for key, value in changed.items() if value is not None})
+
+
+def test_other_models_are_refused() -> None:
+    state = model(fcn())
+    backbone = {key: value for key, value in state.items() if key.startswith('pretrained.')}
+    with pytest.raises(ConversionError, match='this is a backbone'):
+        convert_segmentor(backbone)
+    with pytest.raises(ConversionError, match="become one of 'detectron2'"):
+        convert_segmentor(state, target='detectron2')
+    with pytest.raises(ConversionError, match="not that of source='mmseg'"):
+        convert_segmentor(state, source='mmseg')
+
+
+def test_mmsegs_own_models_stay_as_they_are() -> None:
+    state = convert_segmentor(model(fcn()))
+    state['decode_head.bottleneck.conv.weight'] = torch.zeros(1)
+    same = convert_segmentor(state)
+    assert same.keys() == state.keys() and all(torch.equal(same[key], value) for key, value in state.items())
+    with pytest.raises(ConversionError, match=r'1 unknown: decode_head.bottleneck.conv.weight'):
+        convert_segmentor(state, target='encoding')
+
+
+@pytest.mark.slow
+def test_mmsegs_released_models_pass_unchanged() -> None:
+    """The models of all its ResNeSt configs are taken for what they are, keep every tensor, and fit our backbone."""
+    mmseg = pytest.importorskip('mmseg')
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+    from mmseg.registry import MODELS
+
+    importlib.import_module('mmseg.models')
+    files = sorted((Path(mmseg.__file__).parent / '.mim' / 'configs' / 'resnest').glob('*.py'))
+    assert len(files) == 8
+    for file in files:
+        config = Config.fromfile(file).model
+        config.pretrained = None
+        with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+            state = MODELS.build(config).state_dict()
+            backbone = ResNeSt(config.backbone.depth)
+        assert (identify(state).layout, identify(state).part) == ('mmdet', 'segmentor')
+        converted = convert_segmentor(state)
+        assert {key: value.shape for key, value in converted.items()} == {k: v.shape for k, v in state.items()}
+        backbone.load_state_dict(convert_backbone(state, prefix='backbone.'), strict=True, assign=True)

@@ -1,0 +1,66 @@
+"""A checkpoint's keys say what it is, whatever stands before them."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnest_mm.errors import ConversionError
+from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.tables import LAYOUTS
+from tests.support import key_lists
+from tests.support.tiny_backbones import tiny
+
+SAME_KEYS = {'zcls-bias': 'zcls', 'glasses-dense': 'glasses'}
+STATE = dict(tiny(num_stages=1).state_dict())
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('wrapper', ['', 'module.', 'model.module.', 'ema_state_dict.'])
+def test_each_layout_is_found_behind_any_prefix(layout: str, wrapper: str) -> None:
+    converted = convert_backbone(STATE, target=layout)
+    found = identify(f'{wrapper}{key}' for key in converted)
+    assert found.layout == SAME_KEYS.get(layout, layout)
+    assert (found.part, found.prefix) == ('backbone', wrapper + LAYOUTS[layout].prefix)
+    assert all(f'is a key of the {LAYOUTS[found.layout].title}' in line for line in found.evidence[:3])
+    assert found.evidence[0].startswith(found.prefix)
+
+
+@pytest.mark.parametrize('head', ['fc', 'head.fc'])
+def test_classifier_is_no_reason_to_call_it_a_model(head: str) -> None:
+    layout, prefix = ('official', '') if head == 'fc' else ('mmpretrain', 'backbone.')
+    keys = [*convert_backbone(STATE, target=layout), f'{head}.weight', f'{head}.bias']
+    assert (identify(keys).part, identify(keys).prefix) == ('backbone', prefix)
+
+
+@pytest.mark.parametrize(
+    ('keys', 'layout', 'part', 'prefix'),
+    [
+        (key_lists.detector(next(iter(key_lists.DETECTORS.values()))), 'detectron2', 'detector', ''),
+        (key_lists.segmentor('FCN_ResNeSt50_ADE'), 'official', 'segmentor', ''),
+        (key_lists.classifier(50), 'official', 'backbone', ''),
+        ([*(f'backbone.{key}' for key in STATE), 'neck.x', 'rpn_head.y'], 'mmdet', 'detector', ''),
+        ([*(f'module.backbone.{key}' for key in STATE), 'module.decode_head.x'], 'mmdet', 'segmentor', 'module.'),
+        ([*(f'backbone.{key}' for key in STATE), 'cls_head.x'], 'mmdet', 'model', ''),
+    ],
+)
+def test_whole_models_are_told_apart(keys: list[str], layout: str, part: str, prefix: str) -> None:
+    found = identify(keys)
+    assert (found.layout, found.part) == (layout, part)
+    assert found.prefix.startswith(prefix)
+    endings = {'backbone': 'but a classifier at most', 'model': 'is of no backbone'}
+    assert found.evidence[-1].endswith(endings.get(part, f'of a {part}'))
+
+
+@pytest.mark.parametrize(
+    ('keys', 'message'),
+    [
+        ([], 'among the 0 keys'),
+        (['a', 'b', 'c', 'd'], 'among the 4 keys, the first being a, b, c; they look like no layout known here'),
+        (['layer1.0.conv1.weight', 'conv1.weight'], 'a ResNet without split attention'),
+        ([f'{w}.{key}' for w in ('teacher', 'student') for key in STATE], r"several .*'teacher.' .* 'student.' "),
+    ],
+)
+def test_what_is_no_single_resnest_is_an_error(keys: list[str], message: str) -> None:
+    with pytest.raises(ConversionError, match=message):
+        identify(keys)

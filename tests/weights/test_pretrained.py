@@ -1,0 +1,300 @@
+"""C12: a checkpoint fills the backbone, or is refused with what to do, and then nothing has changed."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnest_mm.models import ResNeSt
+from resnest_mm.weights import CheckpointError, load_backbone
+from resnest_mm.weights.pretrained import read_state
+from tests.support.tiny_backbones import changed, scatter, snapshot, tiny
+
+State = dict[str, Tensor]
+
+
+def official(state: State) -> State:
+    """Rename this layout to the official one, with a classifier."""
+    stem = {**{f'stem.{i}.': f'conv1.{i}.' for i in (0, 1, 3, 4, 6)}, 'stem.7.': 'bn1.'}
+    renamed = {}
+    for key, value in state.items():
+        prefix = next((prefix for prefix in stem if key.startswith(prefix)), None)
+        renamed[key if prefix is None else stem[prefix] + key.removeprefix(prefix)] = value
+    return {**renamed, 'fc.weight': torch.zeros(10, 512), 'fc.bias': torch.zeros(10)}
+
+
+def detectron2(state: State) -> State:
+    stage = {f'layer{index}': f'res{index + 1}' for index in (1, 2, 3, 4)}
+    names = {'stem': 'stem', **stage}
+    return {f'{names[key.split(".", 1)[0]]}.{key.split(".", 1)[1]}': value for key, value in state.items()}
+
+
+def mmpretrain(state: State) -> State:
+    parts = {0: '0.conv', 1: '0.bn', 3: '1.conv', 4: '1.bn', 6: '2.conv', 7: '2.bn'}
+    return {re.sub(r'^stem\.(\d)', lambda m: f'stem.{parts[int(m.group(1))]}', key): v for key, v in state.items()}
+
+
+def prefixed(prefix: str) -> Callable[[State], State]:
+    return lambda state: {**{prefix + key: value for key, value in state.items()}, 'neck.weight': torch.zeros(1)}
+
+
+def resnet(state: State) -> State:
+    return {
+        **{k: v for k, v in state.items() if k.startswith('layer') and '.conv2.' not in k},
+        'conv1.weight': torch.zeros(64, 3, 7, 7),
+        **{f'layer{i}.0.conv2.weight': torch.zeros(16, 16, 3, 3) for i in (1, 2, 3, 4)},
+    }
+
+
+def same(state: State) -> State:
+    return state
+
+
+WRONG: dict[str, tuple[dict[str, Any], Callable[[State], State], dict[str, Any], str]] = {
+    # what the file is of, its layout, the backbone, what the message says
+    'deeper': (
+        {'depth': 26},
+        same,
+        {},
+        r'fills (\d+) of the \1 tensors of this backbone; \d+ unknown, e.g. layer1.1.conv1.weight.*'
+        r'its stages have \(2, 2, 2, 2\) blocks .* the backbone has \(1, 1, 1, 1\)',
+    ),
+    'shallower': ({}, same, {'depth': 26}, r'missing, e.g. layer1.1.conv1.weight.* blocks .* has \(2, 2, 2, 2\)'),
+    'stem': (
+        {'stem_channels': 16},
+        same,
+        {},
+        r'of another shape, e.g. stem.0.weight \(8, 3, 3, 3\) for \(4, 3, 3, 3\).*its stem 16 channels.* and 8; choose',
+    ),
+    'radix': ({'radix': 4}, same, {}, r'of another shape, e.g. layer1.0.conv2.conv.weight'),
+    'official': (
+        {},
+        official,
+        {},
+        r'fills \d+ of the \d+ .* the official \(also timm\) layout: rename .*from_official',
+    ),
+    'detectron2': ({}, detectron2, {}, 'the detectron2 layout: its keys have to be renamed'),
+    'mmpretrain': ({}, mmpretrain, {}, 'the mmpretrain layout: its keys have to be renamed'),
+    'detector': (
+        {},
+        prefixed('backbone.'),
+        {},
+        r"fills 0 of the \d+ .* a ResNeSt in this layout under the prefix 'backbone.', as .* prefix='backbone.'",
+    ),
+    'data-parallel': ({}, prefixed('module.'), {}, "under the prefix 'module.'.* prefix='module.'"),
+    'detectron2-detector': (
+        {},
+        lambda state: prefixed('backbone.bottom_up.')(detectron2(state)),
+        {},
+        "the detectron2 layout under the prefix 'backbone.bottom_up.'.* not enough: its keys have to be renamed",
+    ),
+    'mmpretrain-classifier': (
+        {},
+        lambda state: prefixed('backbone.')(mmpretrain(state)),
+        {},
+        "the mmpretrain layout under the prefix 'backbone.'",
+    ),
+    'resnet': ({}, resnet, {}, 'a ResNet without split attention: use the weights of a ResNeSt'),
+    'nothing': ({}, lambda _: {'a': torch.zeros(1)}, {}, r'fills 0 of the \d+ .* no layout known here'),
+}
+wrong = pytest.mark.parametrize(('of', 'layout', 'backbone', 'message'), WRONG.values(), ids=WRONG)
+
+
+@wrong
+def test_wrong_file_is_refused_and_nothing_changes(
+    of: dict[str, Any], layout: Callable[[State], State], backbone: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    torch.save(layout(tiny(**of).state_dict()), tmp_path / 'file.pth')
+    model = tiny(**backbone, pretrained=str(tmp_path / 'file.pth'))
+    before = snapshot(model)
+    with pytest.raises(CheckpointError, match=message) as raised:
+        model.init_weights()
+    text = str(raised.value)
+    assert text.startswith(str(tmp_path / 'file.pth'))
+    assert '\n' not in text
+    assert text.endswith('To load what fits all the same, say strict=False in init_cfg')
+    assert changed(before, model) == set()
+    assert not model.has_loaded_weights
+
+
+@wrong
+def test_lenient_loading_takes_what_fits_and_says_so(
+    of: dict[str, Any],
+    layout: Callable[[State], State],
+    backbone: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(
+        'resnest_mm.weights.pretrained.print_log',
+        lambda text, logger, level=logging.INFO: warned.append(text) if level == logging.WARNING else None,
+    )
+    source = tiny(**of)
+    scatter(source)
+    state = layout(source.state_dict())
+    torch.save(state, tmp_path / 'file.pth')
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'file.pth'), 'strict': False}
+    model = tiny(**backbone, init_cfg=init_cfg)
+    model.init_weights()
+    assert len(warned) == 1 and re.search(message, warned[0])
+    own = model.state_dict()
+    fitting = [key for key, value in state.items() if key in own and value.shape == own[key].shape]
+    assert all(torch.equal(own[key], state[key]) for key in fitting)
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'message'),
+    [(101, 50, r'has \(3, 4, 6, 3\) and 64'), (152, 101, r'\(3, 8, 36, 3\) blocks .* has \(3, 4, 23, 3\) and 128')],
+)
+def test_released_depths_are_told_apart(file: int, backbone: int, message: str) -> None:
+    with torch.device('meta'):
+        state, model = ResNeSt(file).state_dict(), ResNeSt(backbone)
+    with pytest.raises(CheckpointError, match=message):
+        load_backbone(model, state)
+
+
+def test_file_of_two_stages_does_not_fill_three() -> None:
+    with pytest.raises(CheckpointError, match=r'missing, e\.g\. layer3\.0\.conv1\.weight'):
+        load_backbone(tiny(num_stages=3), tiny(num_stages=2).state_dict())
+
+
+def test_classifier_and_stages_not_built_are_passed_over() -> None:
+    source = tiny()
+    scatter(source)
+    state = {**source.state_dict(), 'fc.weight': torch.zeros(10, 512), 'fc.bias': torch.zeros(10)}
+    backbone = tiny(num_stages=3)
+    assert load_backbone(backbone, state) == len(backbone.state_dict())
+    assert all(torch.equal(value, state[name]) for name, value in backbone.state_dict().items())
+    assert 'fc.weight' in state and 'layer4.0.conv1.weight' in state
+
+
+def test_missing_batch_counts_are_tolerated() -> None:
+    source = tiny(num_stages=1)
+    scatter(source)
+    state = {k: v for k, v in source.state_dict().items() if not k.endswith('num_batches_tracked')}
+    backbone = tiny(num_stages=1)
+    assert load_backbone(backbone, state) == len(state)
+    assert changed(snapshot(source), backbone) == set()
+
+
+@pytest.mark.parametrize('key', ['stem.4.running_var', 'layer1.0.conv2.fc2.bias', 'layer1.0.downsample.1.weight'])
+def test_any_other_missing_tensor_is_not(key: str) -> None:
+    state = {k: v for k, v in tiny(num_stages=1).state_dict().items() if k != key}
+    with pytest.raises(CheckpointError, match=f'1 missing, e.g. {key}'):
+        load_backbone(tiny(num_stages=1), state)
+
+
+def test_prefix_names_a_part_of_the_file(tmp_path: Path) -> None:
+    source = tiny(num_stages=1)
+    scatter(source)
+    torch.save({'state_dict': prefixed('backbone.')(source.state_dict())}, tmp_path / 'detector.pth')
+    for prefix in ('backbone.', 'backbone'):
+        init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'detector.pth'), 'prefix': prefix}
+        backbone = tiny(num_stages=1, init_cfg=init_cfg)
+        backbone.init_weights()
+        assert changed(snapshot(source), backbone) == set()
+    with pytest.raises(CheckpointError, match="no key with prefix='encoder'; its first keys are"):
+        read_state(str(tmp_path / 'detector.pth'), prefix='encoder')
+
+
+@pytest.mark.parametrize(
+    'name', ['torchvision://resnet50', 'open-mmlab://resnet50_v1c', 'open-mmlab://detectron/resnet101']
+)
+def test_names_of_resnet_weights_are_refused_at_construction(name: str) -> None:
+    for arguments in ({'pretrained': name}, {'init_cfg': {'type': 'Pretrained', 'checkpoint': name}}):
+        with pytest.raises(ValueError, match='holds the weights of a ResNet'):
+            tiny(**arguments)
+
+
+@pytest.mark.parametrize('name', ['open-mmlab://resnest50', 'https://host/resnet/resnest50.pth', 'resnet50.pth'])
+def test_other_names_are_not(name: str) -> None:
+    assert tiny(num_stages=1, pretrained=name).pretrained_init == {'type': 'resnest_mm.Pretrained', 'checkpoint': name}
+
+
+def missing(folder: Path) -> Path:
+    return folder / 'missing.pth'
+
+
+def truncated(folder: Path) -> Path:
+    torch.save(tiny(num_stages=1).state_dict(), folder / 'whole.pth')
+    content = (folder / 'whole.pth').read_bytes()
+    (folder / 'truncated.pth').write_bytes(content[: len(content) // 2])
+    return folder / 'truncated.pth'
+
+
+def empty(folder: Path) -> Path:
+    (folder / 'empty.pth').touch()
+    return folder / 'empty.pth'
+
+
+def text(folder: Path) -> Path:
+    (folder / 'page.pth').write_text('<html>404</html>')
+    return folder / 'page.pth'
+
+
+def a_folder(folder: Path) -> Path:
+    return folder
+
+
+def a_list(folder: Path) -> Path:
+    torch.save([1, 2], folder / 'list.pth')
+    return folder / 'list.pth'
+
+
+def a_module(folder: Path) -> Path:
+    torch.save(nn.Linear(1, 1), folder / 'module.pth')
+    return folder / 'module.pth'
+
+
+READING = {
+    missing: 'can not be found',
+    truncated: 'cannot be read: PytorchStreamReader failed',
+    empty: 'it is no PyTorch checkpoint, or was cut short',
+    text: 'it is no PyTorch checkpoint, or was cut short',
+    a_folder: 'cannot be read',
+    a_list: 'holds a list, not a dict of tensors',
+    a_module: 'it holds torch.nn.modules.linear.Linear, which torch does not load',
+}
+
+
+@pytest.mark.parametrize('make', READING, ids=lambda function: function.__name__)
+def test_unreadable_files_are_reported_in_one_line(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    file = str(make(tmp_path))
+    backbone = tiny(num_stages=1, pretrained=file)
+    before = snapshot(backbone)
+    with pytest.raises(CheckpointError) as raised:
+        backbone.init_weights()
+    message = str(raised.value)
+    assert file in message and '\n' not in message and len(message) < 400
+    expected = {'a_list': 'holds a list, not a dict', 'missing': 'can not be found'}.get(
+        make.__name__, 'cannot be read'
+    )
+    assert expected in message
+    assert changed(before, backbone) == set()
+
+
+def test_unknown_name_is_reported_in_one_line() -> None:
+    with pytest.raises(CheckpointError, match="'open-mmlab://resnest51' cannot be read"):
+        read_state('open-mmlab://resnest51', prefix=None)
+
+
+def test_error_is_a_value_error() -> None:
+    """Callers that know nothing of this package can catch it."""
+    assert issubclass(CheckpointError, ValueError)
+
+
+def test_state_dict_handed_in_is_not_changed() -> None:
+    state = tiny(num_stages=1).state_dict()
+    before = dict(state)
+    load_backbone(tiny(num_stages=1, in_channels=1), state)
+    assert state.keys() == before.keys()
+    assert all(state[key] is before[key] for key in before)
