@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
+from resnest_mm.weights.io.contents import FileError, as_tensor
 
 Value: TypeAlias = 'Tensor | NDArray[Any]'
 Shape: TypeAlias = tuple[int, ...]
@@ -40,7 +40,7 @@ def as_tensors(content: object) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     wrong: list[str] = []
     for key, value in inner.items():
-        tensor = _as_tensor(value)
+        tensor = _as_tensor(key, value)
         if not isinstance(key, str) or tensor is None:
             wrong.append(f'{key} ({type(value).__name__})')
         elif not _fits(key, tensor):
@@ -118,15 +118,11 @@ def _unwrap(content: object) -> object:
     return content
 
 
-def _as_tensor(value: object) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value.detach() if value.layout is torch.strided and not value.is_quantized else None
-    if isinstance(value, (np.ndarray, np.generic)):
-        try:
-            return torch.from_numpy(np.array(value))
-        except TypeError:  # an array of objects or strings
-            return None
-    return None
+def _as_tensor(key: object, value: object) -> Tensor | None:
+    try:
+        return as_tensor(str(key), value, needs_values=False)
+    except FileError:
+        return None
 
 
 def _fits(key: str, value: Tensor) -> bool:

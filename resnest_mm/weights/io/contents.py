@@ -88,30 +88,36 @@ def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
     )
 
 
-def as_tensor(name: str, value: Any) -> Tensor:
-    """Return a tensor or an array as a plain tensor that holds its numbers.
+def as_tensor(name: str, value: object, *, needs_values: bool = True) -> Tensor:
+    """Return a tensor or an array as a dense tensor in the byte order of this machine.
 
     Args:
-        name: What to call it in a message.
-        value: A tensor, an array, or a stand-in for an array.
+        name: Name of the tensor, for messages.
+        value: A tensor, whose memory is shared, or an array, which is copied.
+        needs_values: Whether the tensor must hold all of its values. With False, tensors on the meta device and
+            expanded ones are returned as they are.
 
     Raises:
-        FileError: It holds no numbers, or they are not there one by one.
+        FileError: If the value is no tensor and no array of numbers, or is sparse, quantized or without values.
     """
     if isinstance(value, Tensor):
         tensor = value.detach()
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise FileError(f'{name} is a sparse, quantised or empty-handed (meta) tensor; save it as a plain one')
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise FileError(f'{name} stands for {tensor.numel()} numbers, more than the file holds of it')
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise FileError(f'{name} is a sparse or quantized tensor; save it as a dense one')
+        if needs_values and tensor.is_meta:
+            raise FileError(f'{name} is a tensor on the meta device, without values; save it with its values')
+        if needs_values and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise FileError(f'{name} has {tensor.numel()} elements, but the file holds fewer; save it as a dense one')
         return tensor
-    array = value.values if isinstance(value, PickledArray) else np.asarray(value)
-    native = array.dtype.newbyteorder('=')
+    if isinstance(value, PickledArray):
+        value = value.values
+    if not isinstance(value, np.ndarray | np.generic):
+        raise FileError(f'{name} is a {type(value).__name__}, not a tensor')
     try:
-        # A copy, because torch shares the memory of an array, and that of a file cannot be written to.
-        return torch.from_numpy(np.array(array, dtype=native, order='C'))
+        # A copy: torch shares the memory of an array, and an array read from a file may be read-only.
+        return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder('='), order='C'))
     except TypeError as error:
-        raise FileError(f'{name} is an array of dtype {array.dtype}, which is no tensor') from error
+        raise FileError(f'{name} is an array of dtype {value.dtype}, which no tensor has') from error
 
 
 def count_not_finite(tensors: Mapping[str, Tensor]) -> dict[str, int]:

@@ -175,3 +175,12 @@ def test_containers_are_opened(wrapper: str) -> None:
     inner = {**OWN, 'steps': torch.tensor(3)} if wrapper == 'ema_state_dict' else OWN
     converted = convert_backbone({'meta': {'x': 1}, wrapper: inner, 'optimizer': {'a': [1]}})
     assert converted.keys() == OWN.keys()
+
+
+def test_arrays_of_another_byte_order_convert_as_the_same_numbers() -> None:
+    """An array in the other byte order converts like the native one."""
+    state = {key: value.numpy() for key, value in OFFICIAL.items()}
+    swapped = {key: value.astype(value.dtype.newbyteorder()) for key, value in state.items()}
+    native, converted = convert_backbone(state), convert_backbone(swapped)
+    assert native.keys() == converted.keys()
+    assert all(torch.equal(native[key], value) for key, value in converted.items())
