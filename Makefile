@@ -1,14 +1,18 @@
-# make setup | demo | demo-seg | test | test-all | check | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
+# make setup | demo | demo-seg | lint | check | test | test-all | clean; a variable is set as in: make setup TORCH=torch==2.11.0 VENV=.venv-2.11
+# check is lint and the quick tests; test is every test; test-all is the same with every config at its full depth.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
+# Processes that share the tests: one for each logical core, at most 8, because each takes 3 to 5 GiB. One after the other: 0.
+PYTEST_WORKERS ?= logical
 
 BIN := $(VENV)/bin
 READY := $(VENV)/resnest_mm-ready
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 CONFIG := configs/demo/faster-rcnn_s14_fpn_demo.py
 SEG_CONFIG := configs/demo/deeplabv3_s14-d8_demo.py
 
-.PHONY: setup demo demo-seg test test-all check clean
+.PHONY: setup demo demo-seg lint check test test-all clean
 
 setup: $(READY)
 
@@ -26,18 +30,20 @@ demo-seg: setup
 	$(BIN)/python tools/train.py $(SEG_CONFIG) --work-dir work_dirs/demo-seg
 	$(BIN)/python tools/report.py $(SEG_CONFIG) work_dirs/demo-seg
 
-test: setup
-	$(BIN)/python -m pytest
-
-test-all: setup
-	RESNEST_MM_WHOLE=1 $(BIN)/python -m pytest
-
-check: setup
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy --strict resnest_mm
 	$(BIN)/python tools/model_zoo.py --check
-	$(BIN)/python -m pytest -m 'not slow'
+
+check: lint
+	$(PYTEST) -m 'not slow'
+
+test: setup
+	$(PYTEST)
+
+test-all: setup
+	RESNEST_MM_WHOLE=1 $(PYTEST)
 
 clean:
 	rm -rf $(VENV) data/demo work_dirs/demo work_dirs/demo-seg build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

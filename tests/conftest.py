@@ -1,4 +1,7 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and what pytest does around the tests.
+
+`make test` spreads the tests over the worker processes of pytest-xdist; plain `pytest` runs them one after the other.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.support.projects import Project
 from tests.support.run_folders import WriteRun
-from tests.support.tool_runs import CONFIG_RUNS, forget_runs, run_tool
+from tests.support.tool_runs import CONFIG_RUN, forget_runs, run_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Other processes share the cores, so that the time of an example says nothing.
+settings.register_profile('untimed', deadline=None)
+settings.load_profile('untimed')
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    # Each worker has one core, where more threads would only wait. Subprocesses inherit the variables.
+    os.environ.update(OMP_NUM_THREADS='1', OPENCV_FOR_THREADS_NUM='1')
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,9 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print how many shipped configs were trained and tested, which one dot each does not tell."""
-    names = config.stash.get(CONFIG_RUNS, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many shipped configs were trained and tested, which one dot each does not tell.
+
+    The names come with the reports, because the tests may have run in other processes.
+    """
+    passed = terminalreporter.stats.get('passed', [])
+    names = [value for report in passed for key, value in report.user_properties if key == CONFIG_RUN]
     if names:
         terminalreporter.write_line(f'{len(names)} configs trained and tested')
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import torch
 from resnest_mm.demo_data import DemoSettings, write_demo_data
 from tests.support.shipped_configs import every_config, name_of, read
 from tests.support.tiny_configs import SIZE, shrink
-from tests.support.tool_runs import CONFIG_RUNS, forget_runs, run_tool
+from tests.support.tool_runs import CONFIG_RUN, forget_runs, run_tool
 
 WHOLE = bool(os.environ.get('RESNEST_MM_WHOLE'))
 METRICS = {'mmseg': ('aAcc', 'mIoU'), 'mmdet': ('coco/bbox_mAP', 'coco/bbox_mAP_50')}
@@ -29,12 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('data') / 'demo'
     write_demo_data(folder, settings=DemoSettings(images=4, size=SIZE))
     return folder
-
-
-@pytest.fixture
-def runs(request: pytest.FixtureRequest) -> list[str]:
-    """Return what collects the configs that ran; their number is printed at the end."""
-    return request.config.stash.setdefault(CONFIG_RUNS, [])
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +47,11 @@ def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.slow
 @every_config
 def test_a_config_trains_and_is_tested(
-    path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]
+    path: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, str], None],
 ) -> None:
     cfg = read(path)
     metrics = METRICS[cfg.default_scope]
@@ -76,4 +74,4 @@ def test_a_config_trains_and_is_tested(
     (record,) = (tmp_path / 'tested').glob('*/*.json')
     tested = json.loads(record.read_text(encoding='utf-8'))
     assert {key: tested[key] for key in metrics} == {key: trained[key] for key in metrics}
-    runs.append(name_of(path))
+    record_property(CONFIG_RUN, name_of(path))

@@ -7,13 +7,12 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
-CONFIG_RUNS: pytest.StashKey[list[str]] = pytest.StashKey()
-"""Names of the configs that were trained and tested in this session."""
+CONFIG_RUN = 'config trained and tested'
+"""The property of a test's report that names the config it trained."""
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
