@@ -85,6 +85,19 @@ class ResNeSt(BaseModule):
         ValueError: On a value out of range, a contradiction, or something that cannot be honoured.
 
     Source: arXiv:2004.08955; equals zhanghang1989/ResNeSt@1dfb3e8.
+
+    Example:
+        >>> import torch
+        >>> from resnest_mm import ResNeSt
+        >>> backbone = ResNeSt(depth=14).eval()
+        >>> with torch.no_grad():
+        ...     feature_maps = backbone(torch.zeros(1, 3, 64, 96))
+        >>> for feature_map in feature_maps:
+        ...     print(tuple(feature_map.shape))
+        (1, 256, 16, 24)
+        (1, 512, 8, 12)
+        (1, 1024, 4, 6)
+        (1, 2048, 2, 3)
     """
 
     @explain_unknown_keywords(refused=arguments.REFUSED_KEYWORDS)

@@ -51,6 +51,17 @@ class SplitAttention(nn.Module):
         ValueError: Where channels cannot be divided as said above.
 
     Source: arXiv:2004.08955 section 3; equals `SplAtConv2d` of zhanghang1989/ResNeSt@1dfb3e8.
+
+    Example:
+        >>> import torch
+        >>> from resnest_mm import SplitAttention
+        >>> layer = SplitAttention(64, 128, stride=2, groups=2, radix=2)
+        >>> tuple(layer(torch.zeros(4, 64, 16, 24)).shape)
+        (4, 128, 8, 12)
+        >>> splits = torch.rand(4, 2, 128, 8, 12)
+        >>> weights = layer.attend(splits)
+        >>> tuple(weights.shape), bool(torch.allclose(weights.sum(dim=1), torch.ones(1)))
+        ((4, 2, 128, 1, 1), True)
     """
 
     # The scripting compiler reads only this form of a constant under postponed annotations.
