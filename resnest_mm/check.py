@@ -13,7 +13,7 @@ from typing import Final
 from resnest_mm.environment import DISTRIBUTIONS, OPS, Findings, look
 
 FOUNDATION: Final = ('torch', 'numpy', 'mmengine', 'mmcv')
-ALLOW_CHECKPOINTS: Final = 'resnest_mm.training.resume.allow_mmengine_checkpoints()'
+ALLOW_CHECKPOINTS: Final = 'resnest_mm.weights.io.unpickle.allow_mmengine_checkpoints()'
 BUILD_TOOLS: Final = 'pip install "setuptools<81" wheel ninja psutil'
 BUILD_OPS: Final = f'{BUILD_TOOLS} && MMCV_WITH_OPS=1 pip install --no-build-isolation '
 REBUILD_OPS: Final = f'{BUILD_OPS}--no-cache-dir --force-reinstall --no-deps '

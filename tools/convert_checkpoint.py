@@ -52,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def convert(argv: Sequence[str] | None) -> None:
     """Check everything, then convert."""
-    from resnest_mm.training.resume import allow_mmengine_checkpoints
     from resnest_mm.weights.commands import matrix
     from resnest_mm.weights.commands.convert import convert_file
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = build_parser().parse_args(argv)
     if args.matrix:

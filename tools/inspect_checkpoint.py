@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def inspect(argv: Sequence[str] | None) -> None:
     """Read the file and print what it is."""
-    from resnest_mm.training.resume import allow_mmengine_checkpoints
     from resnest_mm.weights.commands.inspect import inspect_file
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = build_parser().parse_args(argv)
     allow_mmengine_checkpoints()

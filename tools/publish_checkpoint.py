@@ -35,9 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def publish(argv: Sequence[str] | None) -> None:
     """Check everything, then publish."""
-    from resnest_mm.training.resume import allow_mmengine_checkpoints
     from resnest_mm.weights.commands import publish as publishing
     from resnest_mm.weights.commands import record_draft as recording
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = build_parser().parse_args(argv)
     allow_mmengine_checkpoints()

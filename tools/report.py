@@ -56,11 +56,11 @@ def report(argv: Sequence[str] | None) -> None:
     from resnest_mm.report.report import write_report
     from resnest_mm.report.request import Request
     from resnest_mm.training import build_check, preflight
-    from resnest_mm.training import resume as checkpoints
     from resnest_mm.training.config import load as config
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = build_parser().parse_args(argv)
-    checkpoints.allow_mmengine_checkpoints()
+    allow_mmengine_checkpoints()
     cfg = config.load_config(args.config, cfg_options=args.cfg_options)
     request = Request(
         cfg=cfg,

@@ -39,9 +39,10 @@ def test(argv: Sequence[str] | None) -> None:
     from resnest_mm.training import command_line as cli
     from resnest_mm.training import resume as checkpoints
     from resnest_mm.training.config import load as config
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = cli.parse(build_parser(), argv)
-    checkpoints.allow_mmengine_checkpoints()
+    allow_mmengine_checkpoints()
     cfg = config.load_config(args.config, cfg_options=args.cfg_options)
     preflight.check_sections(cfg, split='test')
     cfg = settings.apply_work_dir(cfg, args.work_dir, config_name=args.config)

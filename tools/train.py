@@ -46,9 +46,10 @@ def train(argv: Sequence[str] | None) -> None:
     from resnest_mm.training import command_line as cli
     from resnest_mm.training import resume as checkpoints
     from resnest_mm.training.config import load as config
+    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = cli.parse(build_parser(), argv)
-    checkpoints.allow_mmengine_checkpoints()
+    allow_mmengine_checkpoints()
     if args.single_gpu and args.launcher != 'none':
         raise UserError(f'--single-gpu and --launcher {args.launcher} exclude each other; leave one out')
     if args.single_gpu and args.auto_scale_lr:

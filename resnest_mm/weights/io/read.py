@@ -38,7 +38,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, entry: str | None 
     """Return what a checkpoint file holds; what kind of file it is tells its content, not its ending.
 
     Torch's `.pth` and `.pt`, detectron2's `.pkl`, `.npz` and `.safetensors` are read. Checkpoints of mmengine's
-    trainings need `resnest_mm.training.resume.allow_mmengine_checkpoints()` before.
+    trainings need `resnest_mm.weights.io.unpickle.allow_mmengine_checkpoints()` before.
 
     Args:
         path: A local file.

@@ -184,9 +184,9 @@ REFUSED: dict[str, tuple[Save, str]] = {
         torch_file({'a': torch.ones(1).expand(10**12)}),
         'a has 1000000000000 elements, but the file holds fewer',
     ),
-    'text-array': (pickle_file({'a': np.array(['x'])}), r"dtype 'U1', which is no number"),
+    'text-array': (pickle_file({'a': np.array(['x'])}), r"dtype 'U1', which is not numeric"),
     'long-double': (pickle_file({'a': np.ones(2, np.longdouble)}), 'dtype float128, which no tensor has'),
-    'dates': (pickle_file({'a': np.array(['2020'], 'M8[Y]')}), r"dtype 'M8', which is no number"),
+    'dates': (pickle_file({'a': np.array(['2020'], 'M8[Y]')}), r"dtype 'M8', which is not numeric"),
     'module': (torch_file(nn.Linear(1, 1)), r'it holds torch.nn.modules.linear.Linear, .* say --trust'),
     'set': (pickle_file({'a': np.ones(1), 'b': {1, 2}}), r'it holds __builtin__.set, .* say --trust'),
 }
