@@ -14,6 +14,6 @@ LEVELS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ('parts', ('annotations', 'demo_data', 'detection', 'drawing', 'segmentation', 'weights')),
     ('training', ('training',)),
     ('results', ('browse', 'model_zoo', 'parity', 'report')),
-    ('commands', ('check',)),
+    ('commands', ('check', 'console')),
 )
 """Name and rooms of each level. A room is a folder or a file of `resnest_mm`; it imports only rooms of lower levels."""

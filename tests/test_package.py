@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -109,9 +111,9 @@ def test_every_shipped_config_is_found(repository: Path) -> None:
 
 
 @pytest.fixture(scope='module')
-def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel once, from a copy so that no build folder is left behind."""
-    source, built = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('built')
+def source(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the checkout, so that no build folder is left in it."""
+    source = tmp_path_factory.mktemp('source')
     listed = subprocess.run(
         ['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
         cwd=repository,
@@ -124,6 +126,13 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((repository / name).read_bytes())
+    return source
+
+
+@pytest.fixture(scope='module')
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel once."""
+    built = tmp_path_factory.mktemp('built')
     pip(f'wheel --no-deps --no-build-isolation -w {built} {source}')
     (path,) = built.glob('resnest_mm-*.whl')
     return path
@@ -148,14 +157,29 @@ def test_wheel_holds_everything_that_ships(wheel: Path, repository: Path) -> Non
         here = {path.relative_to(repository / folder) for path in (repository / folder).rglob('*') if path.is_file()}
         wanted = {f'{prefix}/{path.as_posix()}' for path in here if '__pycache__' not in path.parts}
         assert wanted <= inside, wanted - inside
+    assert 'resnest_mm/model-index.yml' in inside
     assert not [name for name in inside if '__pycache__' in name]
     assert {name.split('/')[0].split('-')[0] for name in inside} == {'resnest_mm'}
 
 
+@pytest.fixture(scope='module')
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into a folder of its own and return the folder."""
+    folder = tmp_path_factory.mktemp('installed')
+    pip(f'install --no-deps --target {folder} {wheel}')
+    return folder
+
+
+def run_command(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command `resnest-mm` in another folder than the checkout's."""
+    env = {**os.environ, 'PYTHONPATH': str(installed)}
+    command = [sys.executable, str(installed / 'bin' / 'resnest-mm'), *arguments]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
-def test_installed_wheel_builds_and_finds_its_configs(wheel: Path, tmp_path: Path, fresh_python: Run) -> None:
+def test_installed_wheel_builds_and_finds_its_configs(installed: Path, fresh_python: Run) -> None:
     """What works in the checkout must work for someone who only has the wheel, in another folder."""
-    pip(f'install --no-deps --target {tmp_path} {wheel}')
     code = """
 import resnest_mm
 from mmengine.config import Config
@@ -167,8 +191,50 @@ for name in resnest_mm.list_configs():
     Config.fromfile(path)
     print(path)
 """
-    lines = fresh_python(code, path=tmp_path).stdout.splitlines()
+    lines = fresh_python(code, path=installed).stdout.splitlines()
     files = [line for line in lines if line.endswith('.py')]
-    assert files[0] == str(tmp_path / 'resnest_mm' / '__init__.py')
+    assert files[0] == str(installed / 'resnest_mm' / '__init__.py')
     assert 'resnest_mm.models.resnest' in lines
-    assert files[1:] == [str(tmp_path / 'resnest_mm' / 'configs' / f'{name}.py') for name in resnest_mm.list_configs()]
+    assert files[1:] == [str(installed / 'resnest_mm' / 'configs' / f'{name}.py') for name in resnest_mm.list_configs()]
+
+
+@pytest.mark.slow
+def test_the_command_of_the_wheel_runs_tools(installed: Path, tmp_path: Path, repository: Path) -> None:
+    """Lists them, runs one, and writes the model zoo page from the metafiles that the wheel ships."""
+    listed = run_command(installed, tmp_path)
+    assert (listed.returncode, listed.stderr) == (0, '')
+    assert {path.stem for path in (repository / 'tools').glob('*.py')} <= set(listed.stdout.split())
+    made = run_command(installed, tmp_path, 'make_demo_data', 'demo', '--images', '6', '--size', '64')
+    assert made.returncode == 0 and (tmp_path / 'demo').is_dir(), made.stderr
+    done = run_command(installed, tmp_path, 'model_zoo', '--page', 'zoo.md')
+    assert done.returncode == 0, done.stderr
+    page = (repository / 'docs' / 'model_zoo.md').read_text(encoding='utf-8')
+    assert (tmp_path / 'zoo.md').read_text(encoding='utf-8') == page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('tool', 'words'),
+    [
+        ('model_zoo', '--page is missing: an installed package has no docs folder'),
+        ('setup_environment', 'is no checkout of resnest_mm: pyproject.toml is missing'),
+    ],
+)
+def test_a_tool_for_checkouts_says_so_in_the_wheel(tool: str, words: str, installed: Path, tmp_path: Path) -> None:
+    """One line and exit code 2 in place of a traceback about a file that no wheel has."""
+    done = run_command(installed, tmp_path, tool)
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count('\n') == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_what_the_wheel_is_built_from(source: Path, tmp_path: Path) -> None:
+    """A build from it needs the file that setup.py copies into the package."""
+    command = [sys.executable, 'setup.py', '--quiet', 'sdist', '--dist-dir', str(tmp_path)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob('*.tar.gz')
+    with tarfile.open(path) as archive:
+        inside = {name.partition('/')[2] for name in archive.getnames()}
+    assert {'model-index.yml', 'configs/demo/metafile.yml', 'tools/train.py', 'resnest_mm/__init__.py'} <= inside

@@ -1,4 +1,4 @@
-"""Write docs/model_zoo.md from the metafiles, or check that the page and the metafiles agree with what is shipped."""
+"""Write the model zoo page from the metafiles, or check that page, metafiles, configs and records agree."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ examples:
 exit code: 0 on success, 1 where metafiles, records, configs and page do not agree, 2 after a mistake in a metafile
 """
 ROOT = Path(__file__).resolve().parent.parent
+"""The top folder of a checkout, or the folder of an installed package; `model-index.yml` is in both."""
+PAGE = ROOT / 'docs' / 'model_zoo.md'
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,25 +27,36 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='write nothing and name the first line that differs')
+    parser.add_argument('--check', action='store_true', help='write nothing; print the first line that differs')
     parser.add_argument(
         '--parameters',
         action='store_true',
-        help='count those of every model as well, in about a minute; needs both hosts',
+        help='also count the parameters of every model; takes about a minute and needs both hosts',
     )
     parser.add_argument('--index', type=Path, default=ROOT / 'model-index.yml', help='file that names the metafiles')
-    parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'model_zoo.md', help='page to write or check')
+    parser.add_argument(
+        '--page',
+        type=Path,
+        default=PAGE if PAGE.parent.is_dir() else None,
+        help='page to write or check (default: docs/model_zoo.md of a checkout; an installed package has no page)',
+    )
     return parser
 
 
 def find_disagreements(args: argparse.Namespace) -> list[str]:
-    """Return what does not agree, a line each; where everything does and it is asked for, write the page."""
+    """Return what does not agree, a line each. Without `--check` the page is written where everything agrees.
+
+    Raises:
+        UserError: A metafile is wrong, or the page cannot be read or written, or no page is named.
+    """
     from resnest_mm.atomic import replacing
     from resnest_mm.model_zoo.check import find_faults
     from resnest_mm.model_zoo.metafile import read_index
     from resnest_mm.model_zoo.page import first_difference, render
     from resnest_mm.model_zoo.parameters import find_miscounts
 
+    if args.page is None:
+        raise UserError('--page is missing: an installed package has no docs folder; name the file, as --page zoo.md')
     entries = read_index(args.index)
     faults = find_faults(entries)
     if args.parameters and not faults:
@@ -61,9 +74,9 @@ def find_disagreements(args: argparse.Namespace) -> list[str]:
     except OSError as error:
         raise UserError(f'{args.page} cannot be read or written: {error.strerror}') from error
     if difference is None:
-        print(f'{args.page}: {len(entries)} configs, as the metafiles say')
+        print(f'{args.page}: {len(entries)} configs, equal to the metafiles')
         return []
-    return [f'{args.page}: {difference}', 'write it anew by: python tools/model_zoo.py']
+    return [f'{args.page}: {difference}', 'write the page again with: python tools/model_zoo.py']
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Build the virtual environment of a checkout: torch, mmcv's compiled ops, both hosts and the tools.
 
-Runs with the bare interpreter, before anything is installed.
+It runs with the bare interpreter before anything is installed. Therefore it uses the standard library alone: nothing of
+resnest_mm, and no tqdm for the progress lines.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class SetupError(RuntimeError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Create or complete the environment; every step that is already done is skipped or quick."""
+    """Create or complete the environment. A step that is done already is skipped or quick."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE)
     parser.add_argument('--venv', type=Path, default=ROOT / '.venv', help='folder of the virtual environment')
     parser.add_argument('--torch', default='torch==2.13.0', help='requirement for torch, as pip takes it')
@@ -43,7 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def set_up(venv: Path, *, torch: str) -> None:
-    """Run all steps in the order that pip's resolver needs."""
+    """Run all steps in the order that pip's resolver needs.
+
+    Raises:
+        SetupError: A step failed, or this file does not stand in a checkout.
+    """
+    if not (ROOT / 'pyproject.toml').is_file():
+        raise SetupError(
+            f'{ROOT} is no checkout of resnest_mm: pyproject.toml is missing. Clone the repository and run make setup '
+            f"there; beside an installed resnest_mm, install a host with: pip install 'resnest_mm[det]' or "
+            f"'resnest_mm[seg]'"
+        )
     python = venv / 'bin' / 'python'
     if not python.exists():
         say(f'creating {venv}')
@@ -53,7 +64,7 @@ def set_up(venv: Path, *, torch: str) -> None:
     pip(python, 'pip', 'setuptools', 'wheel', 'ninja', 'psutil', '--upgrade', '-c', str(pins))
     pip(python, torch, '-c', str(pins))
     install_ops(python, pins, venv / 'mmcv-build.log')
-    say('installing resnest_mm, mmdetection, mmsegmentation and the test tools')
+    say('installing resnest_mm, mmdetection, mmsegmentation and the tools for tests')
     pip(python, '--no-build-isolation', '-e', f'{ROOT}[det,seg,test,dev]', '-c', str(pins))
     pip(python, '--no-deps', '--no-build-isolation', 'resnest==0.0.5')
     pip(python, '--no-deps', 'panopticapi-lite==0.2.0')  # it asks for a numpy below 2, which it does not need
@@ -70,7 +81,7 @@ def write_constraints(venv: Path, *, torch: str) -> Path:
 
 
 def install_ops(python: Path, pins: Path, log: Path) -> None:
-    """Install mmcv with its compiled ops, unless the ones at hand load and fit."""
+    """Install mmcv with its compiled ops, unless the installed ones load and fit."""
     pinned = re.search(r'^mmcv==(\S+)$', pins.read_text(encoding='utf-8'), flags=re.MULTILINE)
     assert pinned, 'constraints.txt pins mmcv'
     version = pinned[1]
@@ -89,7 +100,7 @@ def install_ops(python: Path, pins: Path, log: Path) -> None:
 
 
 def ops_cuda(torch_cuda: str) -> bool:
-    """Say whether the ops can be compiled for CUDA, and tell the user where a GPU stays unused.
+    """Return whether the ops can be compiled for CUDA; print a line where a GPU cannot be used.
 
     Args:
         torch_cuda: The CUDA version torch was built with; empty for a CPU build.
@@ -122,7 +133,7 @@ def nvcc_version() -> str | None:
 
 
 def ops_fit(python: Path, version: str, *, cuda: bool) -> bool:
-    """Say whether mmcv of this version is installed and its ops load, for CUDA where that is wanted."""
+    """Return whether this version of mmcv is installed and its ops load; `cuda` asks for ops built for CUDA."""
     told = ask(python, CUDA_OF_OPS)
     return told.startswith(f'{version} ') and not (cuda and told.endswith('not available'))
 
@@ -132,14 +143,13 @@ def compile_ops(command: Sequence[str], *, cuda: bool, log: Path) -> None:
     jobs = str(os.cpu_count() or 1)
     env = {**os.environ, 'MMCV_WITH_OPS': '1', 'MAX_JOBS': jobs, 'FORCE_CUDA': str(int(cuda))}
     if not cuda:
-        env['CUDA_VISIBLE_DEVICES'] = (
-            ''  # mmcv compiles for CUDA whenever torch sees a device, whatever FORCE_CUDA says
-        )
+        # mmcv compiles for CUDA whenever torch sees a device, also with FORCE_CUDA=0
+        env['CUDA_VISIBLE_DEVICES'] = ''
     kind = 'CUDA' if cuda else 'CPU'
     say(f'building mmcv with {kind} ops on {jobs} cores, unless pip has the wheel from before; log: {log}')
     begin = time.monotonic()
     with log.open('w', encoding='utf-8') as sink:
-        # A session of its own, so that an interruption ends the compilers below pip as well.
+        # In a session of its own, an interruption also ends the compilers that pip started.
         build = subprocess.Popen(command, env=env, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while True:
@@ -157,7 +167,7 @@ def compile_ops(command: Sequence[str], *, cuda: bool, log: Path) -> None:
 
 
 def progress(log: str) -> str:
-    """Return how far ninja is, from the text of pip's verbose log."""
+    """Return how many files ninja has compiled, read from pip's verbose log."""
     steps = re.findall(r'^\s*\[(\d+)/(\d+)\]', log, flags=re.MULTILINE)
     return f'[{steps[-1][0]}/{steps[-1][1]}] files compiled' if steps else 'preparing'
 
@@ -176,13 +186,13 @@ def run(command: Sequence[str]) -> None:
 
 def ask(python: Path, code: str) -> str:
     """Return the last line that a piece of Python prints in the environment; empty where it fails."""
-    # Not in the checkout: its folders must not stand in for installed packages.
+    # Outside of the checkout, so that its folders are not imported in place of installed packages.
     told = subprocess.run([str(python), '-c', code], capture_output=True, text=True, check=False, cwd=python.parent)
     return (told.stdout.strip().splitlines() or [''])[-1] if told.returncode == 0 else ''
 
 
 def succeeds(command: Sequence[str]) -> bool:
-    """Say whether a command exists and ends well."""
+    """Return whether a command exists and exits with 0."""
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -190,7 +200,7 @@ def succeeds(command: Sequence[str]) -> bool:
 
 
 def say(line: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print a line without buffering, also into a pipe."""
     print(line, flush=True)
 
 
