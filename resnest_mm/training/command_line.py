@@ -1,4 +1,4 @@
-"""The command-line arguments that `tools/train.py` and `tools/test.py` share."""
+"""Command-line arguments that several tools share, and what `tools/train.py` and `tools/test.py` do with theirs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that every run has: config, work_dir, overrides, launcher."""
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config stem>)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        type=key_value,
-        metavar='KEY=VALUE',
+    add_cfg_options(
+        parser,
         help='replace values of the config, e.g. train_dataloader.batch_size=4 model.backbone.out_indices="(0,1)"; '
         'data_root=DIR moves every data set of the config. Misspelt keys are refused',
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, *, help: str) -> None:
+    """Add `--cfg-options KEY=VALUE ...`, which `resnest_mm.training.config.load.load_config` takes.
+
+    Args:
+        parser: The tool's parser.
+        help: Help text of the option, which depends on what the tool reads from the config.
+    """
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, type=key_value, metavar='KEY=VALUE', help=help)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Any) -> argparse.Namespace:
