@@ -9,6 +9,8 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
+from tests.support.tool_runs import forget_runs
+
 
 class Line(BaseModel):
     def __init__(self) -> None:
@@ -20,7 +22,7 @@ class Line(BaseModel):
 
 
 def train_a_line(work_dir: Path) -> None:
-    """Train one weight for two iterations, and leave `iter_2.pth` and what else mmengine writes in `work_dir`."""
+    """Train one weight for two iterations, and leave `iter_2.pth` and the other files of mmengine in `work_dir`."""
     runner = Runner(
         model=Line(),
         work_dir=str(work_dir),
@@ -38,3 +40,4 @@ def train_a_line(work_dir: Path) -> None:
     )
     runner.message_hub.update_info('best_score', np.float64(0.75))
     runner.train()
+    forget_runs()

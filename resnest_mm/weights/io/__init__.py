@@ -1,1 +1,1 @@
-"""Checkpoint files: read without running code, written whole or not at all."""
+"""Checkpoint files: read without running code, written completely or not at all."""

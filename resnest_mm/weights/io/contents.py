@@ -1,9 +1,10 @@
-"""Finding the tensors in what a checkpoint file holds."""
+"""The tensors in the content of a checkpoint file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from resnest_mm.errors import CheckpointError
 from resnest_mm.weights.io.unpickle import PickledArray
 
-CONTAINERS: Final = (
+TENSOR_ENTRIES: Final = (
     'state_dict',
     'model',
     'model_state_dict',
@@ -22,24 +23,37 @@ CONTAINERS: Final = (
     'state_dict_ema',
     'model_ema',
 )
-"""Entries under which checkpoints keep their tensors; the first that a file has counts."""
+"""Entries under which checkpoints keep their tensors, the most wanted first."""
 
 _DEEPEST: Final = 3
 
 
 class FileError(CheckpointError):
-    """A checkpoint file that cannot be read or written, with the reason and what to do."""
+    """A checkpoint file that cannot be read or written.
+
+    Args:
+        reason: The reason and what to do.
+        path: The file, to begin the message with; None where the caller adds it.
+    """
+
+    def __init__(self, reason: str, *, path: str | Path | None = None) -> None:
+        super().__init__(reason if path is None else f'{path}: {reason}')
+        self.reason = reason
+
+
+class UntrustedContentError(FileError):
+    """A checkpoint file that holds more than tensors, so that loading it could run code."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The content of a checkpoint file.
 
     Args:
         tensors: Tensors by name, on the CPU.
-        entry: Entry of the file that held them, dotted where entries lie in one another; None: the file itself.
-        extras: The file's other entries: `meta`, `optimizer`, ...
-        skipped: Names beside the tensors that hold something else.
+        entry: Entry of the file that holds them, with dots where entries are nested; None: the file itself.
+        extras: The other entries of the file: `meta`, `optimizer`, ...
+        skipped: Names next to the tensors whose values are no tensors.
     """
 
     tensors: dict[str, Tensor]
@@ -49,42 +63,32 @@ class Checkpoint:
 
 
 def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
-    """Return what a file's content comes to.
+    """Return the tensors in the content of a file, and everything else in it.
 
     Args:
-        content: What the file was unpickled to.
-        entry: The entry that holds the tensors; None looks for those in `CONTAINERS`, then at the content itself.
+        content: The unpickled content; not modified.
+        entry: Entry that holds the tensors. None takes the first of `TENSOR_ENTRIES` that the content has, or the
+            content itself.
 
     Raises:
-        FileError: No such entry, no tensors, or a tensor without plain numbers.
+        FileError: If there is no such entry, if it holds no tensors, or if a tensor is sparse or has no values.
     """
     if isinstance(content, nn.Module):
         content = content.state_dict()
     if not isinstance(content, Mapping):
         raise FileError(f'it holds a {type(content).__name__}, not a dict of tensors')
-    extras = dict(content)
-    path: list[str] = []
-    found: Mapping[Any, Any] = content
-    while len(path) < _DEEPEST:
-        name = _container(found, entry if not path else None)
-        if name is None:
-            break
-        found = found[name].state_dict() if isinstance(found[name], nn.Module) else found[name]
-        path.append(name)
-    if path:
-        del extras[path[0]]
-    else:
-        extras = {}
+    if entry is not None and not isinstance(content.get(entry), Mapping | nn.Module):
+        raise FileError(f'it has no entry {entry!r} with tensors; its entries are {_some(content)}')
+    path, found = _unwrap(content, first=entry)
     tensors = {name: as_tensor(name, value) for name, value in found.items() if _is_numeric(name, value)}
     if not tensors:
         where = f'its entry {".".join(path)!r}' if path else 'it'
         raise FileError(f'{where} holds no tensors, only {_some(found)}')
-    skipped = tuple(str(name) for name in found if name not in tensors)
     return Checkpoint(
         tensors=tensors,
         entry='.'.join(path) or None,
-        extras={str(name): value for name, value in extras.items()},
-        skipped=skipped,
+        extras={str(name): value for name, value in content.items() if name != path[0]} if path else {},
+        skipped=tuple(str(name) for name in found if name not in tensors),
     )
 
 
@@ -121,29 +125,42 @@ def as_tensor(name: str, value: object, *, needs_values: bool = True) -> Tensor:
 
 
 def count_not_finite(tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    """Return how many numbers are NaN or infinite in each tensor that has any."""
+    """Return the number of NaN and infinite elements of each tensor that has any.
+
+    Args:
+        tensors: Tensors by name.
+    """
     counts = {}
     for name, value in tensors.items():
         if value.is_floating_point() or value.is_complex():
-            # torch compares no 8-bit floats
+            # torch cannot compare floats of 8 bits
             wide = value.float() if value.element_size() == 1 else value
             counts[name] = int((~wide.isfinite()).sum())
     return {name: count for name, count in counts.items() if count}
 
 
-def _container(content: Mapping[Any, Any], entry: str | None) -> str | None:
-    if entry is not None:
-        if not isinstance(content.get(entry), Mapping | nn.Module):
-            raise FileError(f'it has no entry {entry!r} with tensors; its entries are {_some(content)}')
-        return entry
-    return next((name for name in CONTAINERS if isinstance(content.get(name), Mapping | nn.Module)), None)
+def _unwrap(content: Mapping[Any, Any], *, first: str | None) -> tuple[list[str], Mapping[Any, Any]]:
+    """Return the names of the nested entries that lead to the tensors, and the mapping that holds them."""
+    path: list[str] = []
+    while len(path) < _DEEPEST:
+        name = first if first is not None and not path else _tensor_entry(content)
+        if name is None:
+            break
+        inner = content[name]
+        content = inner.state_dict() if isinstance(inner, nn.Module) else inner
+        path.append(name)
+    return path, content
+
+
+def _tensor_entry(content: Mapping[Any, Any]) -> str | None:
+    return next((name for name in TENSOR_ENTRIES if isinstance(content.get(name), Mapping | nn.Module)), None)
 
 
 def _is_numeric(name: object, value: object) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic | PickledArray)
 
 
-def _some(content: Mapping[Any, Any]) -> str:
-    names = sorted(str(name) for name in content)
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return f'{", ".join(names[:5])}{more}' if names else 'nothing'
+def _some(names: Iterable[object]) -> str:
+    ordered = sorted(str(name) for name in names)
+    more = f' and {len(ordered) - 5} more' if len(ordered) > 5 else ''
+    return f'{", ".join(ordered[:5])}{more}' if ordered else 'nothing'

@@ -1,33 +1,46 @@
-"""Going through a file, with a progress bar where that takes long."""
+"""Hashing and opening a file, with a progress bar if it is large."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
-from contextlib import AbstractContextManager
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
+
+from tqdm import tqdm
 
 LARGE: Final = 64 * 2**20
-"""Bytes from which a file is worth a progress bar."""
+"""Size in bytes from which a file gets a progress bar."""
 
 _CHUNK: Final = 2**20
 
 
-def opened(path: Path, *, doing: str) -> AbstractContextManager[IO[bytes]]:
-    """Return a file opened for reading, with a progress bar on a terminal where the file is large.
+@contextmanager
+def open_with_progress(path: Path, *, doing: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading. If it is large and stderr is a terminal, a progress bar shows how much has been read.
 
     Args:
         path: The file.
-        doing: What to call it, e.g. `reading`.
+        doing: Word before the file's name, e.g. `reading`.
     """
-    if path.stat().st_size < LARGE or not sys.stderr.isatty():
-        return path.open('rb')
-    from rich.console import Console
-    from rich.progress import open as open_with_progress
-
-    description = f'{doing} {path.name}'
-    return open_with_progress(path, 'rb', description=description, console=Console(stderr=True), transient=True)
+    with path.open('rb') as stream:
+        size = path.stat().st_size
+        if size < LARGE:
+            yield stream
+            return
+        bar = tqdm(
+            total=size,
+            desc=f'{doing} {path.name}',
+            unit='B',
+            unit_scale=True,
+            unit_divisor=1024,
+            disable=None,
+            leave=False,
+        )
+        with bar, io.BufferedReader(_CountedStream(stream, bar)) as counted:
+            yield counted
 
 
 def file_digest(path: Path, algorithm: str = 'sha256') -> str:
@@ -38,7 +51,31 @@ def file_digest(path: Path, algorithm: str = 'sha256') -> str:
         algorithm: A name that hashlib knows.
     """
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with opened(path, doing='hashing') as stream:
+    with open_with_progress(path, doing='hashing') as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+class _CountedStream(io.RawIOBase):
+    """A file that moves a progress bar when it is read.
+
+    `tqdm.wrapattr` counts calls of `read` alone, but torch reads its archives by `readinto`.
+    """
+
+    def __init__(self, stream: IO[bytes], bar: Any) -> None:
+        self._stream, self._bar = stream, bar
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        count: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # typing.IO lacks it
+        self._bar.update(count)
+        return count

@@ -1,4 +1,4 @@
-"""Writing tensors to a `.pth` or `.safetensors` file: whole or not at all, and never over another file unasked."""
+"""Writing tensors to a `.pth` or `.safetensors` file: completely or not at all; a file is replaced only by force."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ _NO_META: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def check_target(path: Path, *, force: bool = False) -> None:
-    """Refuse a file that could not or should not be written, before any work is done.
+    """Raise an error if a file cannot or should not be written; called before any work is done.
 
     Args:
         path: File to write.
         force: Whether it may replace a file.
 
     Raises:
-        FileError: Its ending is none of `ENDINGS`, its folder is missing, or it is there already.
+        FileError: If its ending is none of `ENDINGS`, if its folder does not exist, or if it would replace a file
+            without `force`.
     """
     if path.suffix not in ENDINGS:
-        raise FileError(f'{path}: the ending {path.suffix!r} is unknown; end the name in one of {", ".join(ENDINGS)}')
+        reason = f'the ending {path.suffix!r} is unknown; end the name in one of {", ".join(ENDINGS)}'
+        raise FileError(reason, path=path)
     if path.suffix == '.safetensors':
         safetensors_module()
     if path.is_dir():
-        raise FileError(f'{path} is a folder; name a file in it')
+        raise FileError('it is a folder; name a file in it', path=path)
     if not path.parent.is_dir():
-        raise FileError(f'{path}: there is no folder {path.parent}; make it first')
+        raise FileError(f'there is no folder {path.parent}; make it first', path=path)
     if path.exists() and not force:
-        raise FileError(f'{path} exists already; say --force to replace it, or choose another name')
+        raise FileError('it exists already; say --force to replace it, or choose another name', path=path)
 
 
 def write_checkpoint(
@@ -53,18 +55,18 @@ def write_checkpoint(
     extras: Mapping[str, object] = _NO_META,
     force: bool = False,
 ) -> str:
-    """Write tensors to a file, and return its SHA-256. Equal content makes equal `.pth` files.
+    """Write tensors to a file, and return its SHA-256. Equal tensors and notes give equal `.pth` files.
 
     Args:
         path: File to write; its ending chooses the format.
         tensors: Tensors by name.
-        entry: Entry of a `.pth` file that holds them; None makes them the file itself, without `meta` and `extras`.
-        meta: What to note about them: plain values by name.
+        entry: Entry of a `.pth` file that holds them. With None they are the whole file, without `meta` and `extras`.
+        meta: Notes about them: plain values by name.
         extras: Other entries of a `.pth` file.
         force: Whether to replace a file.
 
     Raises:
-        FileError: As `check_target`, or the system refused.
+        FileError: As for `check_target`, or if the system cannot write the file.
     """
     check_target(path, force=force)
     owned = {name: _own(value) for name, value in tensors.items()}
@@ -75,28 +77,28 @@ def write_checkpoint(
                 notes = {name: str(value) for name, value in meta.items()}
                 safetensors_module().save_file(owned, temporary, metadata=notes)
             else:
-                # Torch names the archive after a path, so that the temporary name would get into the file's hash.
+                # Given a path, torch writes its name into the archive, and the temporary name would change the hash.
                 with temporary.open('wb') as stream:
                     torch.save(content, stream)
             digest = file_digest(temporary)
             check_target(path, force=force)
     except (OSError, RuntimeError) as error:
-        raise FileError(f'{path} cannot be written: {error}') from error
+        raise FileError(f'it cannot be written: {error}', path=path) from error
     return digest
 
 
 def cast(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
-    """Return tensors with all floating-point ones in another precision; integers and booleans stay.
+    """Return tensors with all floating-point ones in another precision; integers and booleans do not change.
 
     Args:
         tensors: Tensors by name.
         dtype: A key of `DTYPES`.
 
     Raises:
-        FileError: A finite number would become infinite.
+        FileError: If a finite number would become infinite.
     """
-    wanted = DTYPES[dtype]
-    result = {name: value.to(wanted) if value.is_floating_point() else value for name, value in tensors.items()}
+    target = DTYPES[dtype]
+    result = {name: value.to(target) if value.is_floating_point() else value for name, value in tensors.items()}
     lost = [
         name
         for name, value in result.items()
@@ -108,5 +110,5 @@ def cast(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
 
 
 def _own(tensor: Tensor) -> Tensor:
-    # A view would be written with all of the memory it looks into, and safetensors refuses shared memory.
+    # A view would be written with the memory of its whole base, and safetensors refuses shared memory.
     return tensor.detach().clone(memory_format=torch.contiguous_format)

@@ -382,7 +382,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(torch, 'save', full)
-    with pytest.raises(FileError, match=r'out.pth cannot be written: .*No space left'):
+    with pytest.raises(FileError, match=r'out.pth: it cannot be written: .*No space left'):
         write_checkpoint(path, STATE, force=True)
     assert files_in(tmp_path) == {str(path): b'precious'}
 
