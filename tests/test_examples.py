@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = [
     ('resnest_mm.models.resnest', 'ResNeSt'),
     ('resnest_mm.models.split_attention', 'SplitAttention'),
+    ('resnest_mm.weights.pretrained', 'Pretrained'),
 ]
 """Module and name of every object whose docstring has an `Example`."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from resnest_mm.training.config.walk import type_name
-from resnest_mm.weights.hub.resolve import fetch_record
+from resnest_mm.weights.hub.cache import fetch
 from resnest_mm.weights.records.lookup import find_record
 from resnest_mm.weights.records.record import Record
 
@@ -42,16 +42,16 @@ def iter_pretrained(cfg: Config) -> Iterator[PretrainedEntry]:
 
 
 def fetch_pretrained(cfg: Config) -> None:
-    """Have the files of all known weights that a config's model asks for on this machine.
+    """Download the files of all published weights in a config's model, if this machine does not have them.
 
     Args:
         cfg: Parsed config; left unchanged.
 
     Raises:
-        CheckpointError: The first that cannot be had, with every place tried.
+        CheckpointError: On the first that cannot be found, with every place tried.
     """
     for record in {entry.record.name: entry.record for entry in iter_pretrained(cfg)}.values():
-        fetch_record(record)
+        fetch(record)
 
 
 def checkpoint_key(node: Mapping[str, Any]) -> str:

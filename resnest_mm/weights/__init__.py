@@ -1,6 +1,8 @@
-"""Weights: key layouts, and loading that is complete or an error."""
+"""Weights: published files, key layouts, and loading that fills a backbone or raises an error."""
 
+from resnest_mm.errors import CheckpointError
+from resnest_mm.weights.fit import load_backbone
 from resnest_mm.weights.layouts.tables import from_official
-from resnest_mm.weights.pretrained import CheckpointError, Pretrained, load_backbone
+from resnest_mm.weights.pretrained import Pretrained
 
 __all__ = ['CheckpointError', 'Pretrained', 'from_official', 'load_backbone']

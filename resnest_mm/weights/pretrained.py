@@ -1,44 +1,50 @@
-"""Loading a backbone's weights: complete, or an error that says what to do."""
+"""Loading pretrained weights into a backbone: find the file, read it, rename its keys, fit and load."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping
 
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from resnest_mm.errors import CheckpointError
+from resnest_mm.errors import CheckpointError, ConversionError, one_line
 from resnest_mm.registry import WEIGHT_INITIALIZERS
-from resnest_mm.weights.first_conv import fit_first_conv
-from resnest_mm.weights.layouts.tables import OWN, recognise
-from resnest_mm.weights.records.lookup import find_record
+from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.fit import fit_state
+from resnest_mm.weights.hub.resolve import needs_file_backend, resolve
+from resnest_mm.weights.io.contents import FileError, UntrustedContentError
+from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.records.record import Record
-from resnest_mm.weights.state import backbone_of, read_state
-
-__all__ = ['CheckpointError', 'Pretrained', 'fit_state', 'load_backbone', 'read_state']
-
-_NOT_OF_THE_BACKBONE: Final = ('fc.', 'head.fc.')
 
 
 @WEIGHT_INITIALIZERS.register_module()
 class Pretrained:
-    """Fill a ResNeSt from a checkpoint.
+    """Initialise a ResNeSt with the weights of a checkpoint.
 
     Args:
-        checkpoint: Name of a published weight, such as `resnest50`, a path, a URL, or a name in a scheme of mmengine
-            such as `open-mmlab://resnest50`. Published weights are checked by their hash, and brought from the layout
-            that they have to this one; any other file has to have it.
-        prefix: Prefix of the backbone's keys where the file holds a whole model, e.g. `backbone.`. Not needed for
-            published weights.
+        checkpoint: Name of a published file, such as `resnest50`, a path, a URL, or a name in a scheme of mmengine,
+            such as `open-mmlab://resnest50`. A published file is checked by its checksum, and its keys are renamed to
+            the key layout of this package. Any other file must have this layout already.
+        prefix: Prefix of the backbone's keys if the file holds a whole model, e.g. `backbone.`. Not needed for
+            published files.
         map_location: Device to load to.
-        strict: Whether a checkpoint that does not fill the whole backbone is an error. With False what fits is loaded
-            and the rest keeps its initial values, which is logged.
+        strict: Whether a checkpoint that does not fill the whole backbone is an error. With False, everything that fits
+            is loaded, the rest keeps its initial values, and a warning is logged.
 
     Raises:
-        CheckpointError: On a file that cannot be read or does not fit.
+        CheckpointError: When called, on a file that cannot be found, cannot be read or does not fit.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from resnest_mm import ResNeSt
+        >>> from resnest_mm.weights import Pretrained
+        >>> trained, other = (ResNeSt(14, stem_channels=8, base_channels=16) for _ in range(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(trained.state_dict(), f'{folder}/trained.pth')
+        ...     Pretrained(f'{folder}/trained.pth')(other)
+        >>> torch.equal(other.stem[0].weight, trained.stem[0].weight)
+        True
     """
 
     def __init__(
@@ -54,127 +60,104 @@ class Pretrained:
         self.prepare(module)()
 
     def prepare(self, module: nn.Module) -> Callable[[], None]:
-        """Read and check the checkpoint, and return a function that loads it into `module`, which is untouched so far.
+        """Read and check the checkpoint, and return a function that loads it; `module` is not changed until then.
+
+        Args:
+            module: The ResNeSt.
 
         Raises:
-            CheckpointError: On a file that cannot be read or does not fit.
+            CheckpointError: On a file that cannot be found, cannot be read or does not fit.
         """
-        record = find_record(self.checkpoint)
-        prefix = self.prefix if record is None else None
-        state = read_state(self.checkpoint, prefix=prefix, map_location=self.map_location)
+        tensors, record = read_tensors(self.checkpoint)
         if record is not None:
-            state = backbone_of(state, record, prefix=self.prefix)
+            state = backbone_of(tensors, record, prefix=self.prefix)
+        else:
+            state = under_prefix(tensors, self.prefix, checkpoint=self.checkpoint)
+        state = {key: value.to(self.map_location) for key, value in state.items()}
         fitted = fit_state(module, state, source=self.checkpoint, strict=self.strict)
 
         def load() -> None:
             module.load_state_dict(fitted, strict=False)
-            print_log(
-                f'{self.checkpoint}: loaded {len(fitted)} tensors into the backbone{_expectation(record)}',
-                logger='current',
-            )
+            expected = '' if record is None else f', which expects {describe_input(record)}'
+            print_log(f'{self.checkpoint}: loaded {len(fitted)} tensors into the backbone{expected}', logger='current')
 
         return load
 
 
-def load_backbone(
-    backbone: nn.Module, state: Mapping[str, Tensor], *, source: str = 'the state dict', strict: bool = True
-) -> int:
-    """Load a state dict into a ResNeSt, and return how many tensors of the backbone it filled.
+def read_tensors(checkpoint: str) -> tuple[dict[str, Tensor], Record | None]:
+    """Return all tensors of a checkpoint by name, on the CPU, and the record of the file if it is a published one.
 
     Args:
-        backbone: The backbone; untouched if an error is raised.
-        state: Tensors by name, in the layout of this package; not modified.
-        source: What to call the state dict in a message.
-        strict: Whether a state dict that does not fill the whole backbone is an error, see `fit_state`.
+        checkpoint: As for `Pretrained`, or a path of another file backend of mmengine, such as `s3://`.
 
     Raises:
-        CheckpointError: With `strict`, where the state dict does not fill the backbone.
+        CheckpointError: On a file that cannot be found or read, or that holds no tensors.
     """
-    fitted = fit_state(backbone, state, source=source, strict=strict)
-    backbone.load_state_dict(fitted, strict=False)
-    return len(fitted)
+    try:
+        if needs_file_backend(checkpoint):
+            with get_local_path(checkpoint) as file:
+                return read_checkpoint(file).tensors, None
+        resolved = resolve(checkpoint)
+        return read_checkpoint(resolved.file).tensors, resolved.record
+    except UntrustedContentError as error:
+        advice = 'to tools/convert_checkpoint.py and load what it writes'
+        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {error.reason} {advice}') from error
+    except FileError as error:
+        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {error.reason}') from error
+    except CheckpointError:
+        raise
+    except (OSError, ImportError, RuntimeError, KeyError, ValueError) as error:  # of mmengine's file backends
+        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {one_line(error)}') from error
 
 
-def fit_state(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, strict: bool) -> dict[str, Tensor]:
-    """Return what a ResNeSt can take from a state dict.
-
-    A classifier in `state` and stages that the backbone does not build are passed over; `num_batches_tracked`, and the
-    layers that `backbone.added_keys` names, may be missing. The first convolution is fitted to the backbone's
-    `in_channels` where it alone differs.
+def under_prefix(tensors: Mapping[str, Tensor], prefix: str | None, *, checkpoint: str) -> dict[str, Tensor]:
+    """Return the tensors whose keys start with a prefix, without the prefix.
 
     Args:
-        backbone: The backbone.
-        state: Tensors by name, in the layout of this package; not modified.
-        source: What to call the state dict in a message.
-        strict: Whether anything else that is missing, unknown or of another shape is an error.
+        tensors: Tensors by name; not modified.
+        prefix: The prefix, with or without a dot at its end; None returns all tensors.
+        checkpoint: Name of the checkpoint in messages.
 
     Raises:
-        CheckpointError: With `strict`, where the state dict does not fill the backbone.
+        CheckpointError: If no key starts with the prefix.
     """
-    wanted = backbone.state_dict()
-    given = {key: value for key, value in state.items() if not _belongs_elsewhere(key, wanted)}
-    fit_first_conv(given, wanted)
-    matched = {key: value for key, value in given.items() if key in wanted and value.shape == wanted[key].shape}
-    added = frozenset(getattr(backbone, 'added_keys', ()))
-    missing = [
-        key for key in wanted if key not in given and not key.endswith('.num_batches_tracked') and key not in added
-    ]
-    unknown = [key for key in given if key not in wanted]
-    reshaped = [key for key in given if key in wanted and key not in matched]
-    if missing or unknown or reshaped:
-        needed = [key for key in wanted if not key.endswith('.num_batches_tracked')]
-        filled = sum(key in matched for key in needed)
-        message = (
-            f'{source} fills {filled} of the {len(needed)} tensors of this backbone'
-            + _first('missing', missing)
-            + _first('unknown', unknown)
-            + _first(
-                'of another shape', [f'{k} {tuple(given[k].shape)} for {tuple(wanted[k].shape)}' for k in reshaped]
-            )
-            + f'. {_describe(state, wanted)}'
+    if prefix is None:
+        return dict(tensors)
+    dotted = _with_dot(prefix)
+    chosen = {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
+    if not chosen:
+        raise CheckpointError(
+            f'checkpoint {checkpoint!r} has no key with prefix={prefix!r}; its first keys are {sorted(tensors)[:3]}'
         )
-        if strict:
-            raise CheckpointError(f'{message}. To load what fits all the same, say strict=False in init_cfg')
-        print_log(message, logger='current', level=logging.WARNING)
-    return matched
+    return chosen
 
 
-def _expectation(record: Record | None) -> str:
-    if record is None:
-        return ''
-    return f', which expects {record.channel_order} images, mean {list(record.mean)}, std {list(record.std)}'
+def backbone_of(tensors: Mapping[str, Tensor], record: Record, *, prefix: str | None = None) -> dict[str, Tensor]:
+    """Return the backbone in a published file, in the key layout of this package.
+
+    Args:
+        tensors: All tensors of the file by name; not modified.
+        record: The record of the file.
+        prefix: Prefix of the backbone's keys; None takes the record's if any key has it, else no prefix.
+
+    Raises:
+        CheckpointError: If the file does not have the key layout of its record.
+    """
+    if prefix is None:
+        prefix = record.prefix if any(key.startswith(record.prefix) for key in tensors) else ''
+    dotted = _with_dot(prefix) if prefix else ''
+    if record.layout == 'mmdet':
+        return {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
+    try:
+        return convert_backbone(tensors, source=record.layout, target='mmdet', prefix=dotted)
+    except ConversionError as error:
+        raise CheckpointError(f'{record.file_name} is not in the {record.layout} layout: {error}') from error
 
 
-def _belongs_elsewhere(key: str, wanted: Mapping[str, Tensor]) -> bool:
-    stage = re.match(r'layer[1-4]\.', key)
-    return key.startswith(_NOT_OF_THE_BACKBONE) or (
-        stage is not None and not any(name.startswith(stage.group()) for name in wanted)
-    )
+def describe_input(record: Record) -> str:
+    """Return the images that a published network expects, e.g. "RGB images, mean [...], std [...]"."""
+    return f'{record.channel_order} images, mean {list(record.mean)}, std {list(record.std)}'
 
 
-def _first(what: str, keys: Sequence[str]) -> str:
-    return f'; {len(keys)} {what}, e.g. {", ".join(keys[:2])}' if keys else ''
-
-
-def _blocks(keys: Mapping[str, Tensor]) -> tuple[int, ...]:
-    found: dict[str, set[str]] = {}
-    for key in keys:
-        part = re.match(r'(layer[1-4])\.(\d+)\.', key)
-        if part:
-            found.setdefault(part.group(1), set()).add(part.group(2))
-    return tuple(len(found[stage]) for stage in sorted(found))
-
-
-def _describe(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    layout = recognise(state)
-    details = ''
-    if layout is OWN:
-        details = (
-            f'its stages have {_blocks(state)} blocks and its stem {_stem_channels(state)} channels, the backbone has '
-            f'{_blocks(wanted)} and {_stem_channels(wanted)}; '
-        )
-    return f'It looks like {layout.name}: {details}{layout.advice}'
-
-
-def _stem_channels(state: Mapping[str, Tensor]) -> int | str:
-    return state['stem.6.weight'].shape[0] if 'stem.6.weight' in state else '?'
+def _with_dot(prefix: str) -> str:
+    return prefix if prefix.endswith('.') else f'{prefix}.'

@@ -1,4 +1,4 @@
-"""C12: a checkpoint fills the backbone, or is refused with what to do, and then nothing has changed."""
+"""A checkpoint fills the backbone, or is refused with what to do, and then nothing has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resnest_mm.models import ResNeSt
 from resnest_mm.weights import CheckpointError, load_backbone
-from resnest_mm.weights.pretrained import read_state
+from resnest_mm.weights.pretrained import Pretrained, read_tensors
 from tests.support.tiny_backbones import changed, scatter, snapshot, tiny
 
 State = dict[str, Tensor]
@@ -135,7 +135,7 @@ def test_lenient_loading_takes_what_fits_and_says_so(
 ) -> None:
     warned: list[str] = []
     monkeypatch.setattr(
-        'resnest_mm.weights.pretrained.print_log',
+        'resnest_mm.weights.fit.print_log',
         lambda text, logger, level=logging.INFO: warned.append(text) if level == logging.WARNING else None,
     )
     source = tiny(**of)
@@ -193,6 +193,32 @@ def test_any_other_missing_tensor_is_not(key: str) -> None:
         load_backbone(tiny(num_stages=1), state)
 
 
+ADDED: dict[str, tuple[dict[str, Any], str]] = {
+    # arguments of a backbone with layers that a classifier lacks, and a part of their names
+    'offsets': ({'dcn': {'type': 'DCNv2'}, 'stage_with_dcn': (True, True)}, 'conv_offset'),
+    'plugins': (
+        {'plugins': [{'cfg': {'type': 'ContextBlock', 'ratio': 0.5}, 'position': 'after_conv3'}]},
+        'context_block',
+    ),
+}
+
+
+@pytest.mark.parametrize(('arguments', 'part'), ADDED.values(), ids=ADDED)
+def test_added_layers_are_missing_all_together_or_the_file_is_refused(arguments: dict[str, Any], part: str) -> None:
+    """Offsets and plugins may be new, but a file that has some of them is damaged or of another network."""
+    backbone = tiny(num_stages=2, **arguments)
+    whole = backbone.state_dict()
+    added = [key for key in whole if part in key]
+    without = {key: value for key, value in whole.items() if key not in added}
+    assert added and load_backbone(tiny(num_stages=2, **arguments), without) == len(without)
+    assert load_backbone(tiny(num_stages=2, **arguments), whole) == len(whole)
+    for lost in (added[:1], added[1:], [key for key in added if key.startswith('layer2')]):
+        partly = {key: value for key, value in whole.items() if key not in lost}
+        with pytest.raises(CheckpointError, match=f'; {len(lost)} missing, e.g. {re.escape(", ".join(lost[:2]))}'):
+            load_backbone(backbone, partly)
+        assert load_backbone(backbone, partly, strict=False) == len(partly)
+
+
 def test_prefix_names_a_part_of_the_file(tmp_path: Path) -> None:
     source = tiny(num_stages=1)
     scatter(source)
@@ -203,7 +229,7 @@ def test_prefix_names_a_part_of_the_file(tmp_path: Path) -> None:
         backbone.init_weights()
         assert changed(snapshot(source), backbone) == set()
     with pytest.raises(CheckpointError, match="no key with prefix='encoder'; its first keys are"):
-        read_state(str(tmp_path / 'detector.pth'), prefix='encoder')
+        Pretrained(str(tmp_path / 'detector.pth'), prefix='encoder')(tiny(num_stages=1))
 
 
 @pytest.mark.parametrize(
@@ -255,36 +281,34 @@ def a_module(folder: Path) -> Path:
     return folder / 'module.pth'
 
 
-READING = {
-    missing: 'can not be found',
-    truncated: 'cannot be read: PytorchStreamReader failed',
-    empty: 'it is no PyTorch checkpoint, or was cut short',
-    text: 'it is no PyTorch checkpoint, or was cut short',
-    a_folder: 'cannot be read',
-    a_list: 'holds a list, not a dict of tensors',
-    a_module: 'it holds torch.nn.modules.linear.Linear, which torch does not load',
+READING: dict[Callable[[Path], Path], str] = {
+    missing: ' cannot be found: no such file, and no known name',
+    truncated: ' cannot be read: it was cut short or damaged; copy or download it again',
+    empty: ' cannot be read: it is empty; copy or download it again',
+    text: " cannot be read: it begins with b'<html>404</html>'",
+    a_folder: ' cannot be read: it is a folder; name a file in it',
+    a_list: ' cannot be read: it holds a list, not a dict of tensors',
+    a_module: ' cannot be read: it holds torch.nn.modules.linear.Linear, which is refused',
 }
 
 
-@pytest.mark.parametrize('make', READING, ids=lambda function: function.__name__)
-def test_unreadable_files_are_reported_in_one_line(make: Callable[[Path], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(('make', 'expected'), READING.items(), ids=[make.__name__ for make in READING])
+def test_unreadable_files_are_reported_in_one_line(make: Callable[[Path], Path], expected: str, tmp_path: Path) -> None:
+    """The message begins with the checkpoint, and then gives the reason."""
     file = str(make(tmp_path))
     backbone = tiny(num_stages=1, pretrained=file)
     before = snapshot(backbone)
     with pytest.raises(CheckpointError) as raised:
         backbone.init_weights()
     message = str(raised.value)
-    assert file in message and '\n' not in message and len(message) < 400
-    expected = {'a_list': 'holds a list, not a dict', 'missing': 'can not be found'}.get(
-        make.__name__, 'cannot be read'
-    )
-    assert expected in message
+    assert message.startswith(f'checkpoint {file!r}{expected}')
+    assert '\n' not in message and len(message) < 400
     assert changed(before, backbone) == set()
 
 
 def test_unknown_name_is_reported_in_one_line() -> None:
     with pytest.raises(CheckpointError, match="'open-mmlab://resnest51' cannot be read"):
-        read_state('open-mmlab://resnest51', prefix=None)
+        read_tensors('open-mmlab://resnest51')
 
 
 def test_error_is_a_value_error() -> None:

@@ -12,9 +12,13 @@ from resnest_mm.weights.commands.publish import Publication
 from resnest_mm.weights.convert.api import convert
 from resnest_mm.weights.convert.describe import describe
 from resnest_mm.weights.layouts.detect import identify
-from resnest_mm.weights.records.record import IMAGENET_MEAN, IMAGENET_STD, Triple
-from resnest_mm.weights.records.record import LAYOUTS as PUBLISHED_LAYOUTS
-from resnest_mm.weights.records.record import PARTS as PUBLISHED_PARTS
+from resnest_mm.weights.records.record import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PUBLISHED_LAYOUTS,
+    PUBLISHED_PARTS,
+    Triple,
+)
 
 
 def draft_record(published: Publication) -> str:

@@ -1,1 +1,1 @@
-"""From the name, path or URL of a checkpoint to a checked file on this machine."""
+"""From the name, path or URL of a checkpoint to a file on this machine with the right checksum."""

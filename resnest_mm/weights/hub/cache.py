@@ -1,12 +1,16 @@
-"""A published file on this machine: found, checked and, where there is none, downloaded once for all ranks."""
+"""Published files on this machine: looked for in the weight folder and torch hub's cache, checked, downloaded once.
+
+Written by hand, because torch.hub and mmengine, which uses it, know one URL for a file and one folder, check a file
+only after its download, restart an interrupted download at the beginning, and download twice if two jobs start
+together.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlparse
@@ -16,71 +20,55 @@ from filelock import FileLock
 from mmengine.logging import print_log
 
 from resnest_mm.errors import CheckpointError
-from resnest_mm.weights.hub.checksum import damage
+from resnest_mm.weights.hub.checksum import checksum_mismatch
 from resnest_mm.weights.hub.download import TIMEOUT, DownloadError, download, unpack
+from resnest_mm.weights.records.record import DownloadSpec
 
 FOLDER_VARIABLE: Final = 'RESNEST_MM_WEIGHTS'
-"""Environment variable that names a folder of weight files, which is looked into first."""
+"""Environment variable that names a folder of weight files, which is searched first."""
+
+_checked: set[tuple[Path, int, int, str]] = set()
+"""Files of this process with the right checksum: path, size, time of change in nanoseconds, digest."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A file to have.
+def fetch(spec: DownloadSpec, *, timeout: float = TIMEOUT, progress: bool | None = None) -> Path:
+    """Return the path of a file with the right checksum; it is downloaded if this machine does not have it.
 
-    Args:
-        name: What to call it in a message.
-        file_name: Its name in a folder.
-        mirrors: Where to download it from, in this order.
-        digest: Its hash, or the beginning of it; None where none is known.
-        algorithms: What the hash may be of.
-    """
-
-    name: str
-    file_name: str
-    mirrors: tuple[str, ...] = ()
-    digest: str | None = None
-    algorithms: tuple[str, ...] = ('sha256',)
-
-
-def fetch(wanted: Wanted, *, timeout: float = TIMEOUT, progress: bool | None = None) -> Path:
-    """Return the path of a checked file, which is downloaded where this machine has none.
-
-    Looked into, in this order: the folder that `RESNEST_MM_WEIGHTS` names, torch hub's cache, the mirrors. What is
-    downloaded goes to the first of the two folders that can be written to. A file with another hash than the published
-    one gets the ending `.corrupt-1` (`-2`, ...) and is replaced. Processes that want the same file wait for the one
-    that downloads it.
+    Places are searched in this order: the folder in `RESNEST_MM_WEIGHTS`, torch hub's cache, the mirrors. A download
+    goes to the first of the two folders that is writable. A file with another checksum is renamed to `*.corrupt-1`
+    (`-2`, ...) and replaced. If several processes want the same file, one downloads it and the others wait.
 
     Args:
-        wanted: The file.
-        timeout: Seconds without a byte from a server after which to try the next, above 0.
+        spec: The file; the record of a published file is one.
+        timeout: Seconds without a byte from a server before the next one is tried, above 0.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Raises:
-        CheckpointError: Where no place has the file, with every place tried and the file name that would do; or where
-            `RESNEST_MM_WEIGHTS` names no folder.
+        CheckpointError: If no place has the file; the message lists all places and the file to bring. Also if
+            `RESNEST_MM_WEIGHTS` does not name a folder.
     """
     folders = search_folders()
     for folder in folders:
-        file = folder / wanted.file_name
-        if file.is_file() and damage(file, digest=wanted.digest, algorithms=wanted.algorithms) is None:
+        file = folder / spec.file_name
+        if file.is_file() and _mismatch(file, spec) is None:
             return file
     tried: list[str] = []
-    target = next((folder for folder in folders if _writable(folder)), None)
+    target = next((folder for folder in folders if _is_writable(folder)), None)
     if target is None:
-        tried.extend(f'{folder} (no {wanted.file_name}, and cannot be written to)' for folder in folders)
-        raise _unavailable(wanted, tried)
-    with FileLock(target / f'{wanted.file_name}.lock'):
-        found = _search(wanted, folders, tried) or _download(wanted, target, tried, timeout=timeout, progress=progress)
+        tried.extend(f'{folder} (no {spec.file_name}, and cannot be written to)' for folder in folders)
+        raise _unavailable(spec, tried)
+    with FileLock(target / f'{spec.file_name}.lock'):
+        found = _search(spec, folders, tried) or _download(spec, target, tried, timeout=timeout, progress=progress)
     if found is None:
-        raise _unavailable(wanted, tried)
+        raise _unavailable(spec, tried)
     return found
 
 
 def search_folders() -> list[Path]:
-    """Return the folders in which weight files are looked for, in this order.
+    """Return the folders that are searched for weight files, in this order.
 
     Raises:
-        CheckpointError: Where `RESNEST_MM_WEIGHTS` names no folder.
+        CheckpointError: If `RESNEST_MM_WEIGHTS` does not name a folder.
     """
     folders = [Path(torch.hub.get_dir()) / 'checkpoints']
     named = os.environ.get(FOLDER_VARIABLE)
@@ -92,30 +80,48 @@ def search_folders() -> list[Path]:
     return folders
 
 
-def _search(wanted: Wanted, folders: Sequence[Path], tried: list[str]) -> Path | None:
-    """Return the file from the first folder that has it undamaged; damaged ones are set aside, under the lock."""
+def _mismatch(file: Path, spec: DownloadSpec) -> str | None:
+    """Return how a file differs from the published one. A file with the right checksum is hashed once in a process."""
+    key = _key(file, spec)
+    if key in _checked:
+        return None
+    mismatch = checksum_mismatch(file, digest=spec.digest, algorithms=spec.algorithms)
+    if mismatch is None:
+        _checked.add(key)
+    return mismatch
+
+
+def _key(file: Path, spec: DownloadSpec) -> tuple[Path, int, int, str]:
+    state = file.stat()
+    return file, state.st_size, state.st_mtime_ns, spec.digest or ''
+
+
+def _search(spec: DownloadSpec, folders: Sequence[Path], tried: list[str]) -> Path | None:
+    """Return the first file with the right checksum, and rename the others. The caller holds the lock."""
     for folder in folders:
-        file = folder / wanted.file_name
+        file = folder / spec.file_name
         if not file.is_file():
             tried.append(f'{file} (not there)')
             continue
-        fault = damage(file, digest=wanted.digest, algorithms=wanted.algorithms)
-        if fault is None:
+        mismatch = _mismatch(file, spec)
+        if mismatch is None:
             return file
-        aside = _set_aside(file)
+        aside = _move_aside(file)
         outcome = f'moved to {aside.name}' if aside else 'could not be moved away'
-        print_log(f'{file} is not used: {fault}; {outcome}', logger='current', level=logging.WARNING)
-        tried.append(f'{file} ({fault}; {outcome})')
+        print_log(f'{file} is not used: {mismatch}; {outcome}', logger='current', level=logging.WARNING)
+        tried.append(f'{file} ({mismatch}; {outcome})')
     return None
 
 
-def _download(wanted: Wanted, folder: Path, tried: list[str], *, timeout: float, progress: bool | None) -> Path | None:
-    final = folder / wanted.file_name
-    for url in wanted.mirrors:
+def _download(
+    spec: DownloadSpec, folder: Path, tried: list[str], *, timeout: float, progress: bool | None
+) -> Path | None:
+    final = folder / spec.file_name
+    for url in spec.mirrors:
         print_log(f'downloading {url} to {final}', logger='current')
         for attempt in ('first', 'second'):
             try:
-                _attempt(wanted, url, final, timeout=timeout, progress=progress)
+                _download_from(url, final, spec, timeout=timeout, progress=progress)
             except DownloadError as error:
                 if error.interrupted and attempt == 'first':
                     continue
@@ -125,59 +131,52 @@ def _download(wanted: Wanted, folder: Path, tried: list[str], *, timeout: float,
     return None
 
 
-def _attempt(wanted: Wanted, url: str, final: Path, *, timeout: float, progress: bool | None) -> None:
-    """Download from one URL, and give the file its name once it is whole and the right one."""
+def _download_from(url: str, final: Path, spec: DownloadSpec, *, timeout: float, progress: bool | None) -> None:
+    """Download from one URL; the file gets its final name once it is complete and has the right checksum."""
     whole = final.with_name(f'{final.name}.part')
-    packed = urlparse(url).path.endswith('.zip') and not final.name.endswith('.zip')
-    part = final.with_name(f'{final.name}.zip.part') if packed else whole
-    if wanted.digest is None:
-        # without a hash nothing tells whether the rest would come from the same file
+    is_packed = urlparse(url).path.endswith('.zip') and not final.name.endswith('.zip')
+    part = final.with_name(f'{final.name}.zip.part') if is_packed else whole
+    if spec.digest is None:
+        # Without a checksum, nothing would tell if the rest came from another version of the file.
         part.unlink(missing_ok=True)
     continued = download(url, part, timeout=timeout, progress=progress)
     try:
-        if packed:
+        if is_packed:
             unpack(part, final.name, whole)
-        fault = damage(whole, digest=wanted.digest, algorithms=wanted.algorithms)
+        mismatch = checksum_mismatch(whole, digest=spec.digest, algorithms=spec.algorithms)
     except DownloadError as error:
         part.unlink(missing_ok=True)
         raise DownloadError(str(error), interrupted=continued) from error
-    if fault is not None:
+    if mismatch is not None:
         for leftover in {part, whole}:
             leftover.unlink(missing_ok=True)
-        raise DownloadError(f'not the published file: {fault}', interrupted=continued)
+        raise DownloadError(f'not the published file: {mismatch}', interrupted=continued)
     os.replace(whole, final)
-    if packed:
+    _checked.add(_key(final, spec))
+    if is_packed:
         part.unlink(missing_ok=True)
 
 
-def _set_aside(file: Path) -> Path | None:
-    for aside in _free_names(file):
-        with contextlib.suppress(OSError):
-            os.replace(file, aside)
-            return aside
-        break
+def _move_aside(file: Path) -> Path | None:
+    number = 1
+    while (aside := file.with_name(f'{file.name}.corrupt-{number}')).exists():
+        number += 1
+    with contextlib.suppress(OSError):
+        os.replace(file, aside)
+        return aside
     return None
 
 
-def _free_names(file: Path) -> Iterator[Path]:
-    number = 1
-    while True:
-        aside = file.with_name(f'{file.name}.corrupt-{number}')
-        if not aside.exists():
-            yield aside
-        number += 1
-
-
-def _writable(folder: Path) -> bool:
+def _is_writable(folder: Path) -> bool:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         return os.access(folder, os.W_OK)
     return False
 
 
-def _unavailable(wanted: Wanted, tried: Sequence[str]) -> CheckpointError:
-    known = f' ({" or ".join(wanted.algorithms)} {wanted.digest[:8]}...)' if wanted.digest else ''
+def _unavailable(spec: DownloadSpec, tried: Sequence[str]) -> CheckpointError:
+    known = f' ({" or ".join(spec.algorithms)} {spec.digest[:8]}...)' if spec.digest else ''
     return CheckpointError(
-        f'checkpoint {wanted.name!r} cannot be had; tried {"; ".join(tried)}. Without a network, bring '
-        f'{wanted.file_name}{known} to this machine and set {FOLDER_VARIABLE} to its folder'
+        f'checkpoint {spec.name!r} cannot be found; tried {"; ".join(tried)}. Without a network, bring '
+        f'{spec.file_name}{known} to this machine and set {FOLDER_VARIABLE} to its folder'
     )

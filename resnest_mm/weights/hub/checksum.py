@@ -1,4 +1,4 @@
-"""Whether a file is the one that was published."""
+"""Whether a file is the published one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from resnest_mm.weights.io.hashing import file_digest
 _SHOWN: Final = 8
 
 
-def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:
-    """Return what is wrong with a file, or None where nothing is.
+def checksum_mismatch(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:
+    """Return how a file differs from the published one; None if it does not.
 
     Args:
         file: The file.
-        digest: Published hash, or its beginning. None: the file is only looked at for what an interrupted or refused
-            download leaves behind.
-        algorithms: What the hash may be of.
+        digest: Published hash or its beginning, in hexadecimal digits. With None, the file is only checked for the
+            marks of an interrupted or refused download.
+        algorithms: Hash functions that the digest may come from.
     """
     if digest is None:
-        return _looks_broken(file)
+        return _find_damage(file)
     found = {algorithm: file_digest(file, algorithm) for algorithm in algorithms}
     if any(value.startswith(digest) for value in found.values()):
         return None
@@ -32,7 +32,7 @@ def damage(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha2
     return f'its {algorithm} begins with {value[:shown]}, but the {kinds} of the published file with {digest[:shown]}'
 
 
-def _looks_broken(file: Path) -> str | None:
+def _find_damage(file: Path) -> str | None:
     with file.open('rb') as stream:
         start = stream.read(2)
     if start == b'PK' and not zipfile.is_zipfile(file):

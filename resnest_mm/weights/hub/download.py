@@ -1,4 +1,8 @@
-"""One file from one URL, continuing where an interrupted download stopped."""
+"""One file from one URL. An interrupted download continues where it stopped.
+
+Written by hand, because torch.hub, which mmengine uses, has no timeout and restarts an interrupted download at the
+beginning.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,29 @@ import http.client
 import os
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import torch.hub
+from tqdm import tqdm
 
 TIMEOUT: Final = 30.0
-"""Seconds without a byte from a server after which it counts as not answering."""
+"""Seconds without a byte from a server before the download fails."""
 
 _CHUNK: Final = 1 << 18
 _RANGE_NOT_SATISFIABLE: Final = 416
 
 
 class DownloadError(OSError):
-    """A download that failed, with the reason in few words.
+    """A failed download.
 
     Args:
-        reason: The reason.
-        interrupted: Whether a part of the file has arrived, so that trying again continues it.
+        reason: The reason, in few words.
+        interrupted: Whether a part of the file has arrived, so that another attempt continues it.
     """
 
     def __init__(self, reason: str, *, interrupted: bool = False) -> None:
@@ -38,20 +41,20 @@ class DownloadError(OSError):
 
 
 def download(url: str, part: Path, *, timeout: float = TIMEOUT, progress: bool | None = None) -> bool:
-    """Download a file, and return whether it continues what was in `part` before.
+    """Download a file, and return whether the download continued an earlier one.
 
     Args:
         url: An http or https URL. Redirections are followed.
-        part: Where to write. A file there is taken for the beginning of the download and continued where the server
-            can; it stays there after a failure.
-        timeout: Seconds without a byte from the server after which to give up, above 0.
+        part: File to write. If it exists, it is the beginning of the download, and the rest is requested; a server that
+            cannot send a rest sends everything. The file stays there after a failure.
+        timeout: Seconds without a byte from the server before the download fails, above 0.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Raises:
-        DownloadError: Where the whole file could not be had.
+        DownloadError: If the file could not be downloaded completely.
     """
     start = part.stat().st_size if part.exists() else 0
-    with _reasons(timeout, part):
+    with _download_errors(timeout, part):
         try:
             return _transfer(url, part, start=start, timeout=timeout, progress=progress)
         except HTTPError as error:
@@ -63,15 +66,15 @@ def download(url: str, part: Path, *, timeout: float = TIMEOUT, progress: bool |
 
 
 def unpack(archive: Path, file_name: str, target: Path) -> None:
-    """Take one file out of a zip archive.
+    """Extract one file from a zip archive.
 
     Args:
         archive: The archive.
-        file_name: Name of the file in it, whatever the folder.
-        target: Where to write it.
+        file_name: Name of the file, which may be in any folder of the archive.
+        target: File to write.
 
     Raises:
-        DownloadError: Where the archive is none, or holds no such file.
+        DownloadError: If this is no archive, or if it holds no such file.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -85,7 +88,7 @@ def unpack(archive: Path, file_name: str, target: Path) -> None:
 
 
 def _transfer(url: str, part: Path, *, start: int, timeout: float, progress: bool | None) -> bool:
-    """Write the file from `start` on, or all of it where the server cannot; return whether it was from `start` on."""
+    """Write the file from byte `start` on, or all of it if the server sends all; return whether it was from `start`."""
     headers = {'User-Agent': 'resnest_mm'}
     if start:
         headers['Range'] = f'bytes={start}-'
@@ -95,35 +98,32 @@ def _transfer(url: str, part: Path, *, start: int, timeout: float, progress: boo
             and _first(answer.headers.get('Content-Range', '')) == start
         )
         if answer.status == http.HTTPStatus.PARTIAL_CONTENT and not continues:
-            raise DownloadError('the server sent another part of the file than was asked for')
+            raise DownloadError('the server sent another part of the file than requested')
         length = answer.headers.get('Content-Length')
         done = start if continues else 0
         total = None if length is None else done + int(length)
-        shown = sys.stderr.isatty() if progress is None else progress
-        bar: Any = torch.hub.tqdm  # type: ignore[attr-defined]  # the real one or, where that is missing, torch's own
-        with (
-            part.open('ab' if continues else 'wb') as sink,
-            bar(
-                total=total,
-                initial=done,
-                disable=not shown,
-                unit='B',
-                unit_scale=True,
-                desc=part.name.removesuffix('.part'),
-            ) as shown_bar,
-        ):
+        bar = tqdm(
+            total=total,
+            initial=done,
+            unit='B',
+            unit_scale=True,
+            unit_divisor=1024,
+            desc=part.name.removesuffix('.part'),
+            disable=None if progress is None else not progress,  # None: shown on a terminal only
+        )
+        with bar, part.open('ab' if continues else 'wb') as sink:
             while chunk := answer.read1(_CHUNK):
                 sink.write(chunk)
                 done += len(chunk)
-                shown_bar.update(len(chunk))
+                bar.update(len(chunk))
     if total is not None and done != total:
         raise DownloadError(f'the connection ended after {done} of {total} bytes', interrupted=True)
     return bool(continues)
 
 
 @contextmanager
-def _reasons(timeout: float, part: Path) -> Iterator[None]:
-    """Turn what can go wrong into a DownloadError."""
+def _download_errors(timeout: float, part: Path) -> Iterator[None]:
+    """Raise every error of a transfer as a DownloadError."""
     try:
         yield
     except DownloadError:
@@ -131,17 +131,17 @@ def _reasons(timeout: float, part: Path) -> Iterator[None]:
     except HTTPError as error:
         raise DownloadError(f'HTTP {error.code} {error.reason}') from error
     except TimeoutError as error:
-        raise DownloadError(f'no answer within {timeout:g} s', interrupted=_holds_something(part)) from error
+        raise DownloadError(f'no answer within {timeout:g} s', interrupted=_is_started(part)) from error
     except URLError as error:
         reason = f'no answer within {timeout:g} s' if isinstance(error.reason, TimeoutError) else str(error.reason)
         raise DownloadError(reason) from error
     except (ConnectionError, http.client.HTTPException) as error:
-        raise DownloadError(f'the connection broke: {error}', interrupted=_holds_something(part)) from error
+        raise DownloadError(f'the connection broke: {error}', interrupted=_is_started(part)) from error
     except (OSError, ValueError) as error:
         raise DownloadError(f'{type(error).__name__}: {error}') from error
 
 
-def _holds_something(part: Path) -> bool:
+def _is_started(part: Path) -> bool:
     return part.exists() and os.path.getsize(part) > 0
 
 

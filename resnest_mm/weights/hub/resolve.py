@@ -1,79 +1,74 @@
-"""From what a config calls a checkpoint to a file on this machine."""
+"""From the name of a checkpoint in a config to a file on this machine."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlparse
 
-from mmengine.runner import checkpoint as hub
+from mmengine.runner import get_external_models, get_mmcls_models
 
 from resnest_mm.errors import CheckpointError
-from resnest_mm.weights.hub.cache import Wanted, fetch
+from resnest_mm.weights.hub.cache import fetch
 from resnest_mm.weights.hub.download import TIMEOUT
 from resnest_mm.weights.records.lookup import find_record, nearest_names
-from resnest_mm.weights.records.record import Record
+from resnest_mm.weights.records.record import DownloadSpec, Record
 
 _TORCHVISION: Final = ('torchvision', 'modelzoo')
 _SCHEMES: Final = ('http', 'https', 'open-mmlab', 'openmmlab', 'mmcls', *_TORCHVISION)
 
 
-def is_elsewhere(checkpoint: str) -> bool:
-    """Return whether only mmengine's file backends can read a checkpoint, as with `s3://` and `petrel://`.
+@dataclass(frozen=True)
+class ResolvedCheckpoint:
+    """A checkpoint on this machine.
 
     Args:
-        checkpoint: What a config says.
+        file: The file.
+        record: Its record; None if it is not a published file.
+    """
+
+    file: Path
+    record: Record | None
+
+
+def needs_file_backend(checkpoint: str) -> bool:
+    """Return whether a checkpoint is read by a file backend of mmengine, e.g. `s3://` and `petrel://`.
+
+    Args:
+        checkpoint: The checkpoint in a config.
     """
     scheme, separator, _ = checkpoint.partition('://')
     return bool(separator) and scheme not in _SCHEMES
 
 
-def resolve(checkpoint: str, *, timeout: float = TIMEOUT, progress: bool | None = None) -> Path:
-    """Return the file that a checkpoint means, checked against its published hash where one is known.
+def resolve(checkpoint: str, *, timeout: float = TIMEOUT, progress: bool | None = None) -> ResolvedCheckpoint:
+    """Return the file of a checkpoint, after checking its checksum if it is a published file.
 
     Args:
-        checkpoint: A record's name, a path, an http(s) URL, or a name in one of mmengine's schemes `open-mmlab://` and
+        checkpoint: Name of a record, path, http(s) URL, or name in one of mmengine's schemes `open-mmlab://` and
             `mmcls://`.
-        timeout: Seconds without a byte from a server after which to try the next, above 0.
+        timeout: Seconds without a byte from a server before the next one is tried, above 0.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Raises:
-        CheckpointError: Where there is no such file, here or there.
+        CheckpointError: If the file is not on this machine and cannot be downloaded.
     """
     record = find_record(checkpoint)
     if record is not None:
-        return fetch_record(record, timeout=timeout, progress=progress)
-    url = _url(checkpoint)
-    if url is not None:
-        wanted = Wanted(name=checkpoint, file_name=unquote(urlparse(url).path.rpartition('/')[2]), mirrors=(url,))
-        if not wanted.file_name:
-            raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: the URL names no file')
-        return fetch(wanted, timeout=timeout, progress=progress)
-    return _local(checkpoint)
+        return ResolvedCheckpoint(fetch(record, timeout=timeout, progress=progress), record)
+    url = _find_url(checkpoint)
+    if url is None:
+        return ResolvedCheckpoint(_find_local(checkpoint), None)
+    file_name = unquote(urlparse(url).path.rpartition('/')[2])
+    if not file_name:
+        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: the URL names no file')
+    spec = DownloadSpec(name=checkpoint, file_name=file_name, mirrors=(url,))
+    return ResolvedCheckpoint(fetch(spec, timeout=timeout, progress=progress), None)
 
 
-def fetch_record(record: Record, *, timeout: float = TIMEOUT, progress: bool | None = None) -> Path:
-    """Return the file of a record, see `resnest_mm.weights.hub.cache.fetch`.
-
-    Args:
-        record: The record.
-        timeout: Seconds without a byte from a server after which to try the next, above 0.
-        progress: Whether to show a progress bar; None shows one on a terminal.
-
-    Raises:
-        CheckpointError: Where no place has the file.
-    """
-    wanted = Wanted(
-        name=record.name,
-        file_name=record.file_name,
-        mirrors=record.mirrors,
-        digest=record.digest,
-        algorithms=record.algorithms,
-    )
-    return fetch(wanted, timeout=timeout, progress=progress)
-
-
-def _url(checkpoint: str) -> str | None:
+def _find_url(checkpoint: str) -> str | None:
+    """Return the URL of a checkpoint; None for a path."""
     scheme, separator, name = checkpoint.partition('://')
     if not separator:
         return None
@@ -83,24 +78,24 @@ def _url(checkpoint: str) -> str | None:
         raise CheckpointError(
             f'checkpoint {checkpoint!r} is of torchvision, which has no ResNeSt; use resnest50 or the like'
         )
-    known = hub.get_mmcls_models() if scheme == 'mmcls' else hub.get_external_models()
-    found = known.get(name)
-    if not isinstance(found, str) or not found.startswith(('http://', 'https://')):
-        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {scheme}:// knows no {name}{_hint(name)}')
-    return found
+    known = get_mmcls_models() if scheme == 'mmcls' else get_external_models()
+    url = known.get(name)
+    if not isinstance(url, str) or not url.startswith(('http://', 'https://')):
+        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {scheme}:// has no {name}{_suggest(name)}')
+    return url
 
 
-def _local(checkpoint: str) -> Path:
+def _find_local(checkpoint: str) -> Path:
     file = Path(checkpoint).expanduser()
     if file.is_file():
         return file
     if file.is_dir():
         raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: it is a folder; name a file in it')
     raise CheckpointError(
-        f'checkpoint {checkpoint!r} can not be found: no such file, and no known name{_hint(checkpoint)}'
+        f'checkpoint {checkpoint!r} cannot be found: no such file, and no known name{_suggest(checkpoint)}'
     )
 
 
-def _hint(name: str) -> str:
+def _suggest(name: str) -> str:
     nearest = nearest_names(name)
     return f'; did you mean {" or ".join(nearest)}?' if nearest else ''

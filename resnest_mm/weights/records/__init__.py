@@ -1,1 +1,1 @@
-"""Records of the published weight files, and how a name finds its record."""
+"""Records of the published weight files, and the record of a checkpoint name."""

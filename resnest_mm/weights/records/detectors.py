@@ -14,7 +14,7 @@ _BOTH: Final = ('box AP', 'mask AP')
 _PANOPTIC: Final = ('PQ', 'box AP', 'mask AP')
 
 _DETECTRON2: Final = (
-    # name, hash in the file name, variant, metrics and their values in per cent
+    # name, digits of the hash in the file name, variant, metrics and their values in per cent
     ('faster_rcnn_ResNeSt_50_FPN_syncbn_range-scale_1x', 'ad123c0b', 'resnest50', _BOX, (42.33,)),
     ('faster_rcnn_ResNeSt_50_FPN_dcn_syncbn_range-scale_1x', None, 'resnest50', _BOX, (44.11,)),
     ('faster_rcnn_ResNeSt_101_FPN_syncbn_range-scale_1x', 'd8f284b6', 'resnest101', _BOX, (44.72,)),
@@ -35,7 +35,7 @@ _NOTE: Final = (
 )
 
 _MMDET_FILES: Final = (
-    # config, beginning of the file, how its image size was drawn, its end, variant, metrics, their values in per cent
+    # config, beginning of the file name, its part for the image size, its end, variant, metrics, values in per cent
     ('faster-rcnn_s50', 'faster_rcnn_s50', '-range', '20200926_125502-20289c16', 'resnest50', _BOX, (42.0,)),
     ('faster-rcnn_s101', 'faster_rcnn_s101', '-range', '20201006_021058-421517f1', 'resnest101', _BOX, (44.5,)),
     ('mask-rcnn_s50', 'mask_rcnn_s50', '', '20200926_125503-8a2c3d47', 'resnest50', _BOTH, (42.6, 38.1)),
@@ -76,17 +76,17 @@ def detector_records() -> Iterator[Record]:
             part='detector',
             prefix='backbone.bottom_up.',
             digest=digest,
-            # the authors do not say which hash the name carries
+            # the authors do not say which hash function the digits in the name come from
             algorithms=('sha256', 'sha1', 'md5'),
             mean=GLUON_MEAN,
             std=GLUON_STD,
             metrics=dict(zip(metrics, values, strict=True)),
             note=_NOTE,
         )
-    for config, beginning, scales, end, variant, metrics, values in _MMDET_FILES:
-        folder = f'{beginning}_fpn_syncbn-backbone%2Bhead_mstrain{scales}_1x_coco'
+    for config, beginning, sizes, end, variant, metrics, values in _MMDET_FILES:
+        folder = f'{beginning}_fpn_syncbn-backbone%2Bhead_mstrain{sizes}_1x_coco'
         yield Record(
-            name=f'mmdet/{config}_fpn_syncbn-backbone+head_ms{scales}-1x_coco',
+            name=f'mmdet/{config}_fpn_syncbn-backbone+head_ms{sizes}-1x_coco',
             file_name=f'{folder}_{end}.pth'.replace('%2B', '+'),
             mirrors=(f'{_MMDET}/{folder}/{folder}_{end}.pth',),
             variant=variant,

@@ -1,4 +1,4 @@
-"""Records of the networks trained on ImageNet: the authors' files and all that were made from them."""
+"""Records of the networks trained on ImageNet: the authors' files and those converted from them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _encoding() -> Iterator[Record]:
             digest=sha1,
             algorithms=('sha1',),
             licence='MIT',
-            note=f'What the segmenters of PyTorch-Encoding start from. {_WASABI_NOTE}',
+            note=f'The segmenters of PyTorch-Encoding are trained from it. {_WASABI_NOTE}',
         )
 
 
@@ -139,7 +139,7 @@ def _timm() -> Iterator[Record]:
             digest=file_name.removesuffix('.pth').rpartition('-')[2],
             metrics={'top-1': top1},
             parameters=parameters,
-            note=f'timm itself now reads it from the hub repository timm/{name}, whose file is another than this one.',
+            note=f'timm itself now reads another file, from the hub repository timm/{name}.',
         )
 
 
@@ -155,7 +155,7 @@ def _openmmlab() -> Iterator[Record]:
             digest=digest,
             mean=GLUON_MEAN,
             std=GLUON_STD,
-            note='Also open-mmlab://NAME. Mean and std are those of the detectors that were trained from it.',
+            note='Also open-mmlab://NAME. Mean and std are those of the detectors trained from it.',
         )
 
 
@@ -173,7 +173,7 @@ def _mmcls() -> Iterator[Record]:
             digest=digest,
             metrics={'top-1': top1},
             parameters=parameters,
-            note="Also mmcls://NAME. Its layout is read from mmpretrain's source, not from the file.",
+            note="Also mmcls://NAME. Its key layout is taken from mmpretrain's source, not from the file.",
         )
 
 
@@ -187,7 +187,7 @@ def _detectron2() -> Iterator[Record]:
             layout='detectron2',
             prefix='backbone.bottom_up.',
             digest=digest,
-            # the authors do not say which hash the name carries
+            # the authors do not say which hash function the digits in the name come from
             algorithms=('sha256', 'sha1', 'md5'),
             mean=GLUON_MEAN,
             std=GLUON_STD,

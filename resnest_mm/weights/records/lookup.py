@@ -1,4 +1,4 @@
-"""All published weights by name, and which of them a config's `checkpoint` means."""
+"""All published weight files by name, and the record of a config's `checkpoint`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnest_mm.weights.records.segmentors import segmentor_records
 RECORDS: Final[Mapping[str, Record]] = MappingProxyType(
     {record.name: record for record in (*imagenet_records(), *detector_records(), *segmentor_records())}
 )
-"""The published weights by name; `resnest50` and the like are the authors' own."""
+"""The records of the published files by name; `resnest50` and the like are the authors' own."""
 
 _SCHEMES: Final = (('open-mmlab://', 'open-mmlab/'), ('openmmlab://', 'open-mmlab/'), ('mmcls://', 'mmcls/'))
 _BY_URL: Final[Mapping[str, Record]] = MappingProxyType(
@@ -25,10 +25,10 @@ _added: dict[str, Record] = {}
 
 
 def find_record(checkpoint: str) -> Record | None:
-    """Return the record that a checkpoint means; None where it is a path, or a URL of something else.
+    """Return the record of a checkpoint; None if it is no published file.
 
     Args:
-        checkpoint: A record's name, its name in a scheme of mmengine such as `open-mmlab://resnest50`, or one of its
+        checkpoint: Name of a record, its name in a scheme of mmengine, such as `open-mmlab://resnest50`, or one of its
             URLs.
     """
     name = checkpoint
@@ -39,25 +39,25 @@ def find_record(checkpoint: str) -> Record | None:
 
 
 def add_record(record: Record) -> None:
-    """Make a record known by its name, for weights of one's own.
+    """Add a record of your own weights, so that a config can name them.
 
     Args:
-        record: The record; its name must be new, or that of an equal record.
+        record: The record. Its name must be new, unless an equal record has it.
 
     Raises:
-        ValueError: Where the name stands for another file.
+        ValueError: If another record has this name.
     """
     known = _added.get(record.name) or RECORDS.get(record.name)
     if known is not None and known != record:
-        raise ValueError(f'the name {record.name!r} stands for {known.file_name}; give {record.file_name} another one')
+        raise ValueError(f'the name {record.name!r} is taken by {known.file_name}; give {record.file_name} another one')
     _added[record.name] = record
 
 
 def nearest_names(name: str, *, count: int = 3) -> list[str]:
-    """Return the known names most like a misspelt one, the most like first.
+    """Return the names of records that are similar to a misspelt one, the most similar first.
 
     Args:
-        name: What was written.
-        count: How many at most.
+        name: The misspelt name.
+        count: Maximum number of names, at least 1.
     """
     return difflib.get_close_matches(name, [*_added, *RECORDS], n=count)

@@ -1,4 +1,4 @@
-"""What is known about one published weight file."""
+"""The record of a published weight file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 
 from resnest_mm.models.variants import VARIANTS
 
-LAYOUTS: Final = ('mmdet', 'official', 'detectron2', 'mmpretrain')
-"""Key layouts that released files have; `mmdet` is also mmseg's and this package's own."""
+PUBLISHED_LAYOUTS: Final = ('mmdet', 'official', 'detectron2', 'mmpretrain')
+"""Key layouts of published files, some of `layouts.tables.LAYOUTS`. `mmdet` is also mmseg's and this package's."""
 
-PARTS: Final = ('backbone', 'classifier', 'detector', 'segmentor')
-"""What a file can hold. All but the first hold a backbone and more."""
+PUBLISHED_PARTS: Final = ('backbone', 'classifier', 'detector', 'segmentor')
+"""The networks that published files hold. All but the first have a backbone and more."""
 
 ALGORITHMS: Final[Mapping[str, int]] = MappingProxyType({'sha256': 64, 'sha1': 40, 'md5': 32})
-"""Hash functions of published hashes, and their length in hexadecimal digits."""
+"""Hash functions of published checksums, and the length of their hashes in hexadecimal digits."""
 
 Triple = tuple[float, float, float]
 
@@ -25,44 +25,58 @@ IMAGENET_MEAN: Final[Triple] = (123.675, 116.28, 103.53)
 IMAGENET_STD: Final[Triple] = (58.395, 57.12, 57.375)
 GLUON_MEAN: Final[Triple] = (123.68, 116.779, 103.939)
 GLUON_STD: Final[Triple] = (58.393, 57.12, 57.375)
-"""What the Gluon training script and everything derived from detectron2 normalise by."""
+"""Mean and std of the Gluon training script, which everything derived from detectron2 uses, too."""
 
 _NO_METRICS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Record:
-    """A published weight file: where it is, how to know it, what it fits, what its network expects.
+@dataclass(frozen=True, kw_only=True)
+class DownloadSpec:
+    """A file to download and how to check it.
 
     Args:
-        name: What a config calls it, unique.
+        name: Name in messages.
         file_name: Name of the file in a weight folder or the torch hub cache.
-        mirrors: URLs in the order in which to try them. One that ends with `.zip`, where `file_name` does not, holds
-            the file packed.
-        variant: Network of `resnest_mm.models.variants` whose backbone it holds.
-        layout: Whose key names it has, one of `LAYOUTS`.
-        part: What it holds, one of `PARTS`.
-        prefix: Prefix of the backbone's keys, with its dot.
-        digest: Published hash in hexadecimal digits, often only its beginning; None where none is published.
-        algorithms: What the hash may be of: one name, or several where the publisher does not say.
-        mean: What to subtract from an image with values from 0 to 255, in `channel_order`.
-        std: What to divide by after that, in `channel_order`.
-        channel_order: `RGB` or `BGR`.
-        licence: Licence of the repository that published the file.
-        metrics: Published results in per cent, by name.
-        parameters: Published number of parameters in millions, classifier included.
-        note: What else a user should know.
+        mirrors: URLs in the order in which to try them. If one ends with `.zip` and `file_name` does not, it is an
+            archive with the file.
+        digest: Published hash in hexadecimal digits, often only its beginning; None if there is none.
+        algorithms: Hash function of the digest; several if the publisher does not say which one.
     """
 
     name: str
     file_name: str
-    mirrors: tuple[str, ...]
+    mirrors: tuple[str, ...] = ()
+    digest: str | None = None
+    algorithms: tuple[str, ...] = ('sha256',)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(DownloadSpec):
+    """A published weight file: where to download it, how to check it, and the network and images that it is for.
+
+    Args:
+        name: Name in a config, unique.
+        file_name: As in `DownloadSpec`.
+        mirrors: As in `DownloadSpec`.
+        digest: As in `DownloadSpec`.
+        algorithms: As in `DownloadSpec`.
+        variant: Network of `resnest_mm.models.variants` whose backbone the file holds.
+        layout: Key layout of the file, one of `PUBLISHED_LAYOUTS`.
+        part: Network in the file, one of `PUBLISHED_PARTS`.
+        prefix: Prefix of the backbone's keys, with its dot.
+        mean: Mean of images with values from 0 to 255, in `channel_order`; it is subtracted.
+        std: Standard deviation of these images, in `channel_order`; they are divided by it afterwards.
+        channel_order: `RGB` or `BGR`.
+        licence: Licence of the repository that published the file.
+        metrics: Published results in per cent, by name.
+        parameters: Published number of parameters in millions, with the classifier.
+        note: Anything else that a user should know.
+    """
+
     variant: str
     layout: str
     part: str = 'backbone'
     prefix: str = ''
-    digest: str | None = None
-    algorithms: tuple[str, ...] = ('sha256',)
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     channel_order: str = 'RGB'
@@ -73,8 +87,8 @@ class Record:
 
     def __post_init__(self) -> None:
         _one_of(self.name, 'variant', self.variant, VARIANTS)
-        _one_of(self.name, 'layout', self.layout, LAYOUTS)
-        _one_of(self.name, 'part', self.part, PARTS)
+        _one_of(self.name, 'layout', self.layout, PUBLISHED_LAYOUTS)
+        _one_of(self.name, 'part', self.part, PUBLISHED_PARTS)
         _one_of(self.name, 'channel_order', self.channel_order, ('RGB', 'BGR'))
         for algorithm in self.algorithms:
             _one_of(self.name, 'algorithms', algorithm, ALGORITHMS)

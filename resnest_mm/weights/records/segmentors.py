@@ -11,7 +11,7 @@ _WASABI: Final = 'https://s3.us-west-1.wasabisys.com/encoding/models'
 _MMSEG: Final = 'https://download.openmmlab.com/mmsegmentation/v0.5/resnest'
 
 _ENCODING: Final = (
-    # name, sha1, variant, pixel accuracy and mean IoU in per cent, several scales and flipped
+    # name, sha1, variant, pixel accuracy and mean IoU in per cent, with several scales and flipped
     ('FCN_ResNeSt50_ADE', '4aba491aaf8e4866a9c9981b210e3e3266ac1f2a', 'resnest50', 80.18, 42.94),
     ('DeepLab_ResNeSt50_ADE', '2225f09d0f40b9a168d9091652194bc35ec2a5a9', 'resnest50', 81.17, 45.12),
     ('DeepLab_ResNeSt101_ADE', '06ca799c8cc148fe0fafb5b6d052052935aa3cc8', 'resnest101', 82.07, 46.91),
@@ -27,7 +27,7 @@ _ENCODING: Final = (
 _CITYSCAPES: Final = '512x1024_80k_cityscapes'
 _ADE: Final = '512x512_160k_ade20k'
 _MMSEG_FILES: Final = (
-    # config, folder and beginning of the file, its end, mean IoU in per cent, once and at several scales and flipped
+    # config, folder and beginning of the file name, its end, mean IoU in per cent: one scale, several and flipped
     ('fcn_4xb2-80k_cityscapes-512x1024', f'fcn_s101-d8_{_CITYSCAPES}', '20200807_140631-f8d155b3', 77.56, 78.98),
     ('pspnet_4xb2-80k_cityscapes512x1024', f'pspnet_s101-d8_{_CITYSCAPES}', '20200807_140631-c75f3b99', 78.57, 79.19),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import threading
 import zipfile
@@ -16,10 +17,11 @@ import pytest
 import torch
 
 from resnest_mm.errors import CheckpointError
-from resnest_mm.weights.hub.cache import FOLDER_VARIABLE, Wanted, fetch
-from resnest_mm.weights.hub.checksum import damage
+from resnest_mm.weights.hub.cache import FOLDER_VARIABLE, fetch
+from resnest_mm.weights.hub.checksum import checksum_mismatch
 from resnest_mm.weights.hub.download import DownloadError, download
 from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.records.record import DownloadSpec
 from tests.support.mirrors import Mirrors, breaks_off, fails, hangs, mirrors_running, redirects, serves
 
 CONTENT = bytes(range(256)) * 64
@@ -51,12 +53,12 @@ def folder(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def wanted(*mirrors: str, **changes: Any) -> Wanted:
-    return Wanted(**{'name': 'net', 'file_name': NAME, 'mirrors': mirrors, 'digest': SHA256[:8], **changes})
+def spec(*mirrors: str, **changes: Any) -> DownloadSpec:
+    return DownloadSpec(**{'name': 'net', 'file_name': NAME, 'mirrors': mirrors, 'digest': SHA256[:8], **changes})
 
 
 def get(*mirrors: str, timeout: float = 5.0, **changes: Any) -> Path:
-    return fetch(wanted(*mirrors, **changes), timeout=timeout, progress=False)
+    return fetch(spec(*mirrors, **changes), timeout=timeout, progress=False)
 
 
 def names(folder: Path) -> set[str]:
@@ -104,7 +106,9 @@ def test_a_damaged_file_is_set_aside_and_fetched_again_once(
     assert (folder / f'{NAME}.corrupt-2').read_bytes() == spoilt
     assert (folder / f'{NAME}.corrupt-1').read_bytes() == b'an earlier one'
     assert server.asked('/a') == 1
+    checked = (folder / NAME).stat().st_mtime_ns
     (folder / NAME).write_bytes(spoilt)
+    os.utime(folder / NAME, ns=(checked, checked + 1))  # a clock may be too coarse to tell the writes apart
     with pytest.raises(CheckpointError, match=re.escape(why)) as caught:
         get()
     assert f'{folder / NAME} (its' in str(caught.value)
@@ -289,10 +293,10 @@ def test_a_hash_is_checked_whole_or_by_its_beginning(algorithm: str, length: int
     (tmp_path / 'file').write_bytes(CONTENT)
     digest = hashlib.new(algorithm, CONTENT).hexdigest()[:length]
     assert file_digest(tmp_path / 'file', algorithm).startswith(digest)
-    assert damage(tmp_path / 'file', digest=digest, algorithms=(algorithm,)) is None
-    assert damage(tmp_path / 'file', digest=digest, algorithms=('sha256', 'sha1', 'md5')) is None
+    assert checksum_mismatch(tmp_path / 'file', digest=digest, algorithms=(algorithm,)) is None
+    assert checksum_mismatch(tmp_path / 'file', digest=digest, algorithms=('sha256', 'sha1', 'md5')) is None
     other = '0' * 8 if not digest.startswith('0' * 8) else '1' * 8
-    assert damage(tmp_path / 'file', digest=other, algorithms=(algorithm,)) == (
+    assert checksum_mismatch(tmp_path / 'file', digest=other, algorithms=(algorithm,)) == (
         f'its {algorithm} begins with {digest[:8]}, but the {algorithm} of the published file with {other}'
     )
 
@@ -301,10 +305,10 @@ def test_without_a_hash_the_obvious_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / 'file.pth'
     torch.save({'a': torch.zeros(100)}, file)
     whole = file.read_bytes()
-    assert damage(file, digest=None) is None
+    assert checksum_mismatch(file, digest=None) is None
     for content, fault in ((whole[:-20], 'it is cut short'), (b'<html>', 'it is a web page'), (b'', 'it is empty')):
         file.write_bytes(content)
-        assert damage(file, digest=None) == fault
+        assert checksum_mismatch(file, digest=None) == fault
 
 
 def test_a_name_that_no_server_has_is_one_reason(tmp_path: Path) -> None:

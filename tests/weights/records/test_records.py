@@ -154,7 +154,7 @@ def test_own_records_are_added_and_do_not_replace_published_ones(monkeypatch: py
     add_record(own)
     assert find_record('mine') is own
     for other in (dataclasses.replace(own, digest='1' * 64), dataclasses.replace(own, name='resnest50')):
-        with pytest.raises(ValueError, match=r'the name .* stands for resnest50-528c19ca\.pth; give'):
+        with pytest.raises(ValueError, match=r'the name .* is taken by resnest50-528c19ca\.pth; give'):
             add_record(other)
     assert nearest_names('mime') == ['mine']
     assert nearest_names('resnset50')[0] == 'resnest50'

@@ -8,22 +8,26 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 from resnest_mm.errors import CheckpointError
 from resnest_mm.weights.convert.backbone import convert_backbone
-from resnest_mm.weights.hub.cache import FOLDER_VARIABLE
-from resnest_mm.weights.hub.resolve import resolve
+from resnest_mm.weights.hub import checksum
+from resnest_mm.weights.hub import resolve as hub
+from resnest_mm.weights.hub.cache import FOLDER_VARIABLE, fetch
+from resnest_mm.weights.io.read import read_checkpoint
+from resnest_mm.weights.pretrained import backbone_of, read_tensors
 from resnest_mm.weights.records import lookup as records
 from resnest_mm.weights.records.lookup import RECORDS, add_record
 from resnest_mm.weights.records.record import Record
-from resnest_mm.weights.state import backbone_of, read_state
 from tests.support.mirrors import Mirrors, mirrors_running, serves
 from tests.support.tiny_backbones import changed, scatter, snapshot, tiny
 
@@ -147,6 +151,69 @@ def test_a_record_that_is_wrong_about_its_layout_is_found_out(source: nn.Module)
         backbone_of(source.state_dict(), record)
 
 
+def test_a_record_is_looked_up_once_and_its_file_hashed_once(
+    source: nn.Module, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large file is not hashed again by the initialisation after the check before a training; a changed one is."""
+    counts = {'hash': 0, 'lookup': 0}
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*args: Any) -> Any:
+            counts[name] += 1
+            return function(*args)
+
+        return call
+
+    record = publish(folder, source.state_dict())
+    monkeypatch.setattr(checksum, 'file_digest', counted('hash', checksum.file_digest))
+    monkeypatch.setattr(hub, 'find_record', counted('lookup', hub.find_record))
+    fetch(record)
+    assert counts == {'hash': 1, 'lookup': 0}
+    tiny(pretrained='mine').init_weights()
+    assert counts == {'hash': 1, 'lookup': 1}
+    state = (folder / 'mine.pth').stat()
+    os.utime(folder / 'mine.pth', ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    tiny(pretrained='mine').init_weights()
+    assert counts == {'hash': 2, 'lookup': 2}
+    add_record(dataclasses.replace(record, name='other', digest='0' * 64))
+    with pytest.raises(CheckpointError, match='of the published file with 00000000'):
+        tiny(pretrained='other').init_weights()
+
+
+def test_a_download_is_hashed_once(
+    source: nn.Module, folder: Path, server: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checksum of a download is remembered for the file under its final name."""
+    hashed: list[Path] = []
+    record = publish(folder, source.state_dict(), name='first')
+    url = server.plays('/mine.pth', serves((folder / 'mine.pth').read_bytes()))
+    (folder / 'mine.pth').unlink()
+    digest = checksum.file_digest
+    monkeypatch.setattr(checksum, 'file_digest', lambda *args: (hashed.append(args[0]), digest(*args))[1])
+    for _ in range(2):
+        assert fetch(dataclasses.replace(record, mirrors=(url,)), progress=False) == folder / 'mine.pth'
+    assert hashed == [folder / 'mine.pth.part']
+
+
+def test_a_file_of_another_backend_of_mmengine_is_read_and_runs_nothing(source: nn.Module, tmp_path: Path) -> None:
+    """A file from `s3://` and the like is read by the same restricted reader as a local one."""
+
+    class Shelf(LocalBackend):  # type: ignore[misc]
+        @contextmanager
+        def get_local_path(self, filepath: str) -> Iterator[str]:
+            yield str(tmp_path / filepath.removeprefix('shelf://'))
+
+    register_backend('shelf', Shelf, force=True, prefixes='shelf')
+    torch.save(source.state_dict(), tmp_path / 'good.pth')
+    torch.save({'state_dict': {'a': torch.ones(1)}, 'meta': Malicious(tmp_path / 'trace')}, tmp_path / 'bad.pth')
+    backbone = tiny(pretrained='shelf://good.pth')
+    backbone.init_weights()
+    assert changed(snapshot(source), backbone) == set()
+    with pytest.raises(CheckpointError, match=r"'shelf://bad\.pth' cannot be read: it .* could run code; .*--trust"):
+        tiny(pretrained='shelf://bad.pth').init_weights()
+    assert not (tmp_path / 'trace').exists()
+
+
 def test_a_prefix_chooses_another_part_of_a_published_file(source: nn.Module, folder: Path) -> None:
     other = tiny()
     state = {f'ema.{key}': value for key, value in source.state_dict().items()}
@@ -211,7 +278,7 @@ def fetch_without_network(name: str) -> None:
     before = urllib.request._opener  # type: ignore[attr-defined]
     urllib.request.install_opener(urllib.request.build_opener(proxies))
     try:
-        resolve(name, timeout=1, progress=False)
+        hub.resolve(name, timeout=1, progress=False)
     finally:
         urllib.request.install_opener(before)
 
@@ -219,10 +286,10 @@ def fetch_without_network(name: str) -> None:
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('resnset50', r"'resnset50' can not be found: no such file, and no known name; did you mean resnest50"),
+        ('resnset50', r"'resnset50' cannot be found: no such file, and no known name; did you mean resnest50"),
         (
             'open-mmlab://resnest51',
-            r"'open-mmlab://resnest51' cannot be read: open-mmlab:// knows no resnest51; did you",
+            r"'open-mmlab://resnest51' cannot be read: open-mmlab:// has no resnest51; did you",
         ),
         ('torchvision://resnest50', r'is of torchvision, which has no ResNeSt; use resnest50 or the like'),
         ('http://127.0.0.1:9/', 'the URL names no file'),
@@ -233,7 +300,7 @@ def fetch_without_network(name: str) -> None:
 )
 def test_what_is_no_checkpoint_is_explained_in_one_line(name: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
-        read_state(name, prefix=None)
+        read_tensors(name)
     assert '\n' not in str(caught.value)
 
 
@@ -255,9 +322,9 @@ def test_a_file_that_would_run_code_runs_none_unless_trusted(legacy: bool, folde
         {'state_dict': {'a': torch.ones(1)}, 'meta': Malicious(trace)}, file, _use_new_zipfile_serialization=not legacy
     )
     with pytest.raises(CheckpointError, match=r'could run code; .*--trust.* to tools/convert_checkpoint\.py'):
-        read_state(str(file), prefix=None)
+        read_tensors(str(file))
     assert not trace.exists()
-    assert read_state(str(file), prefix=None, trust=True) == {'a': torch.ones(1)}
+    assert read_checkpoint(file, trust=True).tensors == {'a': torch.ones(1)}
     assert trace.exists()
 
 
@@ -265,5 +332,5 @@ def test_a_bare_pickle_runs_nothing(folder: Path, tmp_path: Path) -> None:
     trace = tmp_path / 'trace'
     (folder / 'mine.pth').write_bytes(pickle.dumps(Malicious(trace)))
     with pytest.raises(CheckpointError):
-        read_state(str(folder / 'mine.pth'), prefix=None)
+        read_tensors(str(folder / 'mine.pth'))
     assert not trace.exists()
