@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / 'resnest_mm'
@@ -28,17 +30,19 @@ UPWARDS: set[tuple[str, str]] = {
 CIRCLES = {'resnest_mm.models', 'resnest_mm.detection', 'resnest_mm.weights'}
 
 
-def load_levels() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the table of levels that the diagram is drawn from."""
+def load_diagram() -> ModuleType:
+    """Return the script that draws the diagram; it has the table of levels."""
     spec = importlib.util.spec_from_file_location('draw_architecture', REPOSITORY / 'docs' / 'draw_architecture.py')
     assert spec is not None and spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
-    levels: tuple[tuple[str, tuple[str, ...]], ...] = module.LEVELS
-    return levels
+    return module
 
 
-LEVELS = load_levels()
+DIAGRAM = load_diagram()
+LEVELS: tuple[tuple[str, tuple[str, ...]], ...] = DIAGRAM.LEVELS
+ARCHITECTURE = (REPOSITORY / 'docs' / 'architecture.md').read_text(encoding='utf-8')
 LEVEL_OF = {room: level for level, (_, rooms) in enumerate(LEVELS) for room in rooms}
 FILES = {path: '.'.join(path.relative_to(REPOSITORY).with_suffix('').parts) for path in PACKAGE.rglob('*.py')}
 MODULES = {name.removesuffix('.__init__'): path for path, name in FILES.items()}
@@ -140,3 +144,27 @@ def test_a_folder_shows_at_most_a_dozen_files() -> None:
     for path in FILES:
         counts['/'.join(path.parent.relative_to(PACKAGE).parts)] += 1
     assert {folder: count for folder, count in counts.items() if count > LARGE_FOLDERS.get(folder, MOST_FILES)} == {}
+
+
+def test_the_ways_lead_through_rooms_that_exist() -> None:
+    """The diagram names folders and files; a renamed one must be renamed there too."""
+    rooms = [step.room for _, steps in DIAGRAM.WAYS for step in steps if step.room]
+    assert len(rooms) > 8
+    assert [room for room in rooms if not ((PACKAGE / room).is_dir() or (PACKAGE / f'{room}.py').is_file())] == []
+
+
+def test_the_picture_is_drawn_from_the_table(tmp_path: Path) -> None:
+    """After a change of the table: python docs/draw_architecture.py. A text that does not fit its box is an error."""
+    with Image.open(REPOSITORY / 'docs' / 'architecture.png') as stored:
+        assert stored.info['Description'] == DIAGRAM.describe()
+    DIAGRAM.draw(tmp_path / 'drawn.png')
+    with Image.open(tmp_path / 'drawn.png') as drawn:
+        assert drawn.size == (1500, 1400)
+
+
+def test_every_room_is_on_the_page() -> None:
+    """The picture has the names alone; the page says what is in each room."""
+    rows = [line.split('|')[1:3] for line in ARCHITECTURE.splitlines() if line.startswith('| `')]
+    described = {name.strip(' `'): text for name, text in rows}
+    assert set(described) == set(LEVEL_OF)
+    assert all(text.strip() for text in described.values())
