@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.io.contents import FileError, as_tensor
+from resnest_mm.weights.io.contents import FileError, as_tensor, unwrap
 
 Value: TypeAlias = 'Tensor | NDArray[Any]'
 Shape: TypeAlias = tuple[int, ...]
 
 COUNTER: Final = 'num_batches_tracked'
-CONTAINERS: Final = ('state_dict', 'model', 'ema_state_dict')
-"""Entries of a checkpoint that hold its tensors, the first one present wins."""
 LISTED: Final = 5
 """How many keys of each kind a message names."""
 
@@ -27,7 +25,8 @@ def as_tensors(content: object) -> dict[str, Tensor]:
 
     Args:
         content: A mapping of names to tensors or numpy arrays, or one that holds such a mapping under a name in
-            `CONTAINERS`. Not modified; the tensors returned share memory with the ones handed in.
+            `TENSOR_ENTRIES` of `resnest_mm.weights.io.contents`. Not modified; the tensors returned share memory with
+            those handed in.
 
     Raises:
         ConversionError: On anything else, on numbers that are not floating (counters: not whole), and on nothing.
@@ -108,14 +107,11 @@ def _needs_values(*values: Tensor) -> None:
 
 
 def _unwrap(content: object) -> object:
-    while isinstance(content, Mapping):
-        name = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), None)
-        if name is None:
-            return content
-        inner: Mapping[Any, Any] = content[name]
-        # mmengine counts its updates in there
-        content = {key: value for key, value in inner.items() if name != 'ema_state_dict' or key != 'steps'}
-    return content
+    if not isinstance(content, Mapping):
+        return content
+    path, inner = unwrap(content)
+    # mmengine keeps its number of updates there
+    return {key: value for key, value in inner.items() if path[-1:] != ['ema_state_dict'] or key != 'steps'}
 
 
 def _as_tensor(key: object, value: object) -> Tensor | None:

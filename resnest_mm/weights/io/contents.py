@@ -79,7 +79,7 @@ def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
         raise FileError(f'it holds a {type(content).__name__}, not a dict of tensors')
     if entry is not None and not isinstance(content.get(entry), Mapping | nn.Module):
         raise FileError(f'it has no entry {entry!r} with tensors; its entries are {_some(content)}')
-    path, found = _unwrap(content, first=entry)
+    path, found = unwrap(content, entry=entry)
     tensors = {name: as_tensor(name, value) for name, value in found.items() if _is_numeric(name, value)}
     if not tensors:
         where = f'its entry {".".join(path)!r}' if path else 'it'
@@ -139,11 +139,16 @@ def count_not_finite(tensors: Mapping[str, Tensor]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _unwrap(content: Mapping[Any, Any], *, first: str | None) -> tuple[list[str], Mapping[Any, Any]]:
-    """Return the names of the nested entries that lead to the tensors, and the mapping that holds them."""
+def unwrap(content: Mapping[Any, Any], *, entry: str | None = None) -> tuple[list[str], Mapping[Any, Any]]:
+    """Return the names of the nested entries that lead to the tensors of a checkpoint, and the mapping that holds them.
+
+    Args:
+        content: The checkpoint; not modified.
+        entry: The outermost entry, which must exist; None takes the first of `TENSOR_ENTRIES` that there is, if any.
+    """
     path: list[str] = []
     while len(path) < _DEEPEST:
-        name = first if first is not None and not path else _tensor_entry(content)
+        name = entry if entry is not None and not path else _tensor_entry(content)
         if name is None:
             break
         inner = content[name]
