@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     from resnest_mm.browse.browse import SPLITS
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.training.config.options import key_value
+    from resnest_mm.training.config.cfg_options import key_value
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')

@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.command_line import ToolParser
     from resnest_mm.report.answers import SCORE_THRESHOLD
     from resnest_mm.report.request import SPLITS
-    from resnest_mm.training.config.options import key_value
+    from resnest_mm.training.config.cfg_options import key_value
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
@@ -55,7 +55,8 @@ def report(argv: Sequence[str] | None) -> None:
     """Check everything, then write the report."""
     from resnest_mm.report.report import write_report
     from resnest_mm.report.request import Request
-    from resnest_mm.training import build_check, preflight
+    from resnest_mm.training.checks.build import check_build
+    from resnest_mm.training.checks.data_files import check_data
     from resnest_mm.training.config import load as config
     from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
@@ -71,8 +72,8 @@ def report(argv: Sequence[str] | None) -> None:
         split=args.split,
         device=args.device,
     )
-    preflight.check_data(cfg, splits=(args.split,))
-    build_check.check_build(cfg, splits=(args.split,))
+    check_data(cfg, splits=(args.split,))
+    check_build(cfg, splits=(args.split,))
 
     done = write_report(request)
     print(done.table, f'{"record":<20}{done.record}', '', *done.pictures, sep='\n')

@@ -35,27 +35,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 def test(argv: Sequence[str] | None) -> None:
     """Check everything, then test."""
-    from resnest_mm.training import build_check, preflight, settings, testing
-    from resnest_mm.training import command_line as cli
-    from resnest_mm.training import resume as checkpoints
-    from resnest_mm.training.config import load as config
-    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
+    from resnest_mm.training.command_line import parse
+    from resnest_mm.training.plan import TestArguments, plan_testing
 
-    args = cli.parse(build_parser(), argv)
-    allow_mmengine_checkpoints()
-    cfg = config.load_config(args.config, cfg_options=args.cfg_options)
-    preflight.check_sections(cfg, split='test')
-    cfg = settings.apply_work_dir(cfg, args.work_dir, config_name=args.config)
-    cfg = settings.apply_launcher(cfg, args.launcher)
-    checkpoints.check_checkpoint(args.checkpoint, source='CHECKPOINT')
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    cfg = testing.apply_out(cfg, args.out) if args.out else cfg
-    cfg = testing.apply_show_dir(cfg, args.show_dir) if args.show_dir else cfg
-    cfg = testing.apply_tta(cfg) if args.tta else cfg
-    preflight.check_data(cfg, splits=('test',))
-    build_check.check_build(cfg, splits=('test',))
+    args = parse(build_parser(), argv)
+    plan = plan_testing(
+        TestArguments(
+            config=args.config,
+            checkpoint=args.checkpoint,
+            work_dir=args.work_dir,
+            cfg_options=args.cfg_options,
+            launcher=args.launcher,
+            out=args.out,
+            show_dir=args.show_dir,
+            tta=args.tta,
+        )
+    )
 
-    runner = cli.build_runner(cfg)
+    runner = plan.build_runner()
     runner.test()
     if runner.rank == 0:
         print(f'work_dir: {runner.work_dir}')

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from resnest_mm.command_line import run_tool
-from resnest_mm.errors import UserError
 
 EXAMPLE = """\
 example:
@@ -42,45 +41,33 @@ def build_parser() -> argparse.ArgumentParser:
 
 def train(argv: Sequence[str] | None) -> None:
     """Check everything, then train."""
-    from resnest_mm.training import build_check, preflight, preprocessing, pretrained, settings, single_gpu
-    from resnest_mm.training import command_line as cli
-    from resnest_mm.training import resume as checkpoints
-    from resnest_mm.training.config import load as config
-    from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
+    from resnest_mm.training.command_line import parse
+    from resnest_mm.training.launcher import is_first_process
+    from resnest_mm.training.plan import TrainArguments, plan_training
+    from resnest_mm.training.work_dir import last_checkpoint
 
-    args = cli.parse(build_parser(), argv)
-    allow_mmengine_checkpoints()
-    if args.single_gpu and args.launcher != 'none':
-        raise UserError(f'--single-gpu and --launcher {args.launcher} exclude each other; leave one out')
-    if args.single_gpu and args.auto_scale_lr:
-        raise UserError('--single-gpu and --auto-scale-lr would both scale the learning rate; leave one out')
-    cfg = config.load_config(args.config, cfg_options=args.cfg_options)
-    preflight.check_sections(cfg, split='train')
-    cfg = settings.apply_work_dir(cfg, args.work_dir, config_name=args.config)
-    cfg = settings.apply_launcher(cfg, args.launcher)
-    cfg = settings.apply_amp(cfg) if args.amp else cfg
-    cfg = settings.apply_auto_scale_lr(cfg) if args.auto_scale_lr else cfg
-    cfg = settings.apply_resume(cfg, args.resume)
-    notes = []
-    if args.single_gpu:
-        cfg, change = single_gpu.use_single_gpu(cfg)
-        notes.append(str(change))
-    elif args.launcher == 'none' and (norms := single_gpu.count_sync_norms(cfg.model)):
-        notes.append(f'{norms} SyncBN settings act as BN in this single process; --single-gpu also scales the lr to it')
-    preflight.check_data(cfg, splits=('train', 'val'))
-    preflight.check_training_checkpoints(cfg)
-    build_check.check_build(cfg, splits=('train', 'val'))
-    pretrained.fetch_pretrained(cfg)
-    notes += preprocessing.preprocessing_notes(cfg)
-    if args.resume == 'auto' and checkpoints.last_checkpoint(cfg.work_dir) is None:
-        notes.append(f'--resume: no checkpoint in {cfg.work_dir}; training starts from the beginning')
+    args = parse(build_parser(), argv)
+    plan = plan_training(
+        TrainArguments(
+            config=args.config,
+            work_dir=args.work_dir,
+            cfg_options=args.cfg_options,
+            launcher=args.launcher,
+            resume=args.resume,
+            amp=args.amp,
+            auto_scale_lr=args.auto_scale_lr,
+            single_gpu=args.single_gpu,
+        )
+    )
+    if is_first_process(args.launcher):
+        for note in plan.notes:
+            print(note, flush=True)
 
-    print('\n'.join(notes), end='\n' if notes else '', flush=True)
-    runner = cli.build_runner(cfg)
+    runner = plan.build_runner()
     runner.train()
     if runner.rank == 0:
         print(f'work_dir: {runner.work_dir}')
-        print(f'last checkpoint: {checkpoints.last_checkpoint(runner.work_dir) or "none"}')
+        print(f'last checkpoint: {last_checkpoint(runner.work_dir) or "none"}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

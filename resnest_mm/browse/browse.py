@@ -17,8 +17,8 @@ from resnest_mm.errors import UserError, one_line
 from resnest_mm.report.samples import evenly_spaced
 from resnest_mm.report.segmentor_samples import palette_of
 from resnest_mm.report.trained import build_dataset
-from resnest_mm.training.build_check import check_build
-from resnest_mm.training.preflight import check_data
+from resnest_mm.training.checks.build import check_build
+from resnest_mm.training.checks.data_files import check_data
 
 SPLITS: Final = ('train', 'val', 'test')
 SHEET: Final = 'sheet.png'

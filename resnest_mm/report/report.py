@@ -16,8 +16,9 @@ from resnest_mm.report.request import Request
 from resnest_mm.report.scalars import Schedule
 from resnest_mm.report.summary import render_table, summarise, to_record
 from resnest_mm.report.training import read_run
+from resnest_mm.training.checks.checkpoints import check_checkpoint
 from resnest_mm.training.config.walk import type_name
-from resnest_mm.training.resume import check_checkpoint, last_checkpoint
+from resnest_mm.training.work_dir import last_checkpoint
 
 
 @dataclass(frozen=True)

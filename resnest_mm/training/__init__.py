@@ -1,1 +1,1 @@
-"""What `tools/train.py` and `tools/test.py` do before the Runner starts, for detectors and segmenters alike."""
+"""Trainings and tests of detectors and segmenters: from command-line arguments to a checked config for the Runner."""

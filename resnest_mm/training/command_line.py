@@ -1,21 +1,23 @@
-"""Command-line arguments that several tools share, and what `tools/train.py` and `tools/test.py` do with theirs."""
+"""Command-line arguments that several tools share."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from collections.abc import Sequence
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 
-from resnest_mm.training.config.options import key_value
-from resnest_mm.training.settings import LAUNCHERS
+from resnest_mm.training.config.cfg_options import key_value
+from resnest_mm.training.launcher import LAUNCHERS
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every run has: config, work_dir, overrides, launcher."""
+    """Add the arguments of every run: config, work_dir, `--cfg-options`, launcher.
+
+    Args:
+        parser: The tool's parser.
+    """
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config stem>)')
     add_cfg_options(
@@ -37,13 +39,13 @@ def add_cfg_options(parser: argparse.ArgumentParser, *, help: str) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, type=key_value, metavar='KEY=VALUE', help=help)
 
 
-def parse(parser: argparse.ArgumentParser, argv: Any) -> argparse.Namespace:
-    """Parse the command line and pass the local rank on to mmengine, which reads it from the environment."""
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line of a run, and set `LOCAL_RANK`, from which mmengine reads `--local_rank`.
+
+    Args:
+        parser: A parser with `add_run_arguments`.
+        argv: Arguments without the program's name; the process's own by default.
+    """
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
-
-
-def build_runner(cfg: Config) -> Any:
-    """Return the Runner of a config: mmengine's own, or the one that `runner_type` names."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,29 +1,27 @@
-"""Whether a config feeds pretrained weights the images that they were trained on."""
+"""Comparing the data preprocessor of a config with the mean, std and channel order that published weights need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mmengine.config import Config
-
-from resnest_mm.training.pretrained import iter_pretrained
+from resnest_mm.training.pretrained import PretrainedEntry
 from resnest_mm.weights.records.record import Record
 
 TOLERANCE: Final = 0.01
 """Grey levels of 255. The two published means of red, 123.675 and 123.68, are one number rounded."""
 
 
-def preprocessing_notes(cfg: Config) -> list[str]:
-    """Return a warning for every pretrained weight whose mean, std or channel order a config does not follow.
+def preprocessing_notes(entries: Iterable[PretrainedEntry]) -> list[str]:
+    """Return a warning for every published weight whose mean, std or channel order a config does not follow.
 
     Args:
-        cfg: Parsed config; left unchanged.
+        entries: From `resnest_mm.training.pretrained.find_pretrained`.
     """
     notes = []
-    for entry in iter_pretrained(cfg):
-        differs = check_preprocessing(entry.preprocessor, entry.record)
-        if differs is not None:
+    for entry in entries:
+        differs = None if entry.record is None else check_preprocessing(entry.preprocessor, entry.record)
+        if entry.record is not None and differs is not None:
             notes.append(f'warning: {entry.preprocessor_key} does not suit {entry.key}={entry.record.name}: {differs}')
     return notes
 

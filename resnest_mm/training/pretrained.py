@@ -1,14 +1,20 @@
-"""The pretrained weights that a model's config asks for, and having them before anything is built."""
+"""The pretrained weights that a model's config names: finding, checking and downloading them before the model is built.
+
+cfg.model -> find_pretrained -> entries -> check_pretrained       the local files exist and can be read
+                                       -> fetch_pretrained       the published files are on this machine
+                                       -> preprocessing_notes    the images are normalised as the weights need it
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 
-from resnest_mm.training.config.walk import type_name
+from resnest_mm.training.checks.checkpoints import check_checkpoint
+from resnest_mm.training.config.walk import is_own, type_name
 from resnest_mm.weights.hub.cache import fetch
 from resnest_mm.weights.records.lookup import find_record
 from resnest_mm.weights.records.record import Record
@@ -16,63 +22,90 @@ from resnest_mm.weights.records.record import Record
 
 @dataclass(frozen=True)
 class PretrainedEntry:
-    """An entry of a config that names known weights.
+    """An entry of a model's config that names pretrained weights.
 
     Args:
         key: Dotted key of the entry.
-        record: The weights.
-        preprocessor_key: Dotted key of the data preprocessor that feeds them.
-        preprocessor: That preprocessor's config, the innermost where one wraps another; empty where there is none.
+        checkpoint: Its value: a published name, a path or a URL.
+        record: The published file that it means; None for any other file.
+        is_own: Whether this package loads the file: the entry belongs to one of its backbones or is its initialiser.
+        preprocessor_key: Dotted key of the data preprocessor that normalises the images for these weights.
+        preprocessor: Config of this preprocessor, of the innermost where one contains another; empty without one.
     """
 
     key: str
-    record: Record
+    checkpoint: str
+    record: Record | None
+    is_own: bool
     preprocessor_key: str
     preprocessor: Mapping[str, Any]
 
 
-def iter_pretrained(cfg: Config) -> Iterator[PretrainedEntry]:
-    """Yield the entries of a config's model that name weights of which there is a record.
+def find_pretrained(cfg: Config) -> tuple[PretrainedEntry, ...]:
+    """Return every entry of a config's model that names pretrained weights.
+
+    These are `checkpoint` of an initialiser `Pretrained`, and `pretrained` anywhere else.
 
     Args:
         cfg: Parsed config; left unchanged.
     """
-    outermost = cfg.get('data_preprocessor') or {}
-    yield from _walk(cfg.get('model'), 'model', 'data_preprocessor', outermost)
+    preprocessor = cfg.get('data_preprocessor') or {}
+    return tuple(_walk(cfg.get('model'), 'model', None, 'data_preprocessor', preprocessor))
 
 
-def fetch_pretrained(cfg: Config) -> None:
-    """Download the files of all published weights in a config's model, if this machine does not have them.
+def check_pretrained(entries: Iterable[PretrainedEntry]) -> None:
+    """Refuse local files that are missing or cannot be read, before anything is built.
 
     Args:
-        cfg: Parsed config; left unchanged.
+        entries: From `find_pretrained`. Those with a record are left to `fetch_pretrained`.
 
     Raises:
-        CheckpointError: On the first that cannot be found, with every place tried.
+        UserError: On the first such file, with its key.
     """
-    for record in {entry.record.name: entry.record for entry in iter_pretrained(cfg)}.values():
+    for entry in entries:
+        if entry.record is None:
+            check_checkpoint(entry.checkpoint, source=entry.key, by_mmengine=not entry.is_own)
+
+
+def fetch_pretrained(entries: Iterable[PretrainedEntry]) -> None:
+    """Download the published files that are not on this machine yet.
+
+    Args:
+        entries: From `find_pretrained`.
+
+    Raises:
+        CheckpointError: On the first file that cannot be found, with every place tried.
+    """
+    for record in {entry.record.name: entry.record for entry in entries if entry.record is not None}.values():
         fetch(record)
 
 
-def checkpoint_key(node: Mapping[str, Any]) -> str:
-    """Return the key under which a config entry of this type would name a checkpoint."""
-    return 'checkpoint' if type_name(node) in ('Pretrained', 'PretrainedInit') else 'pretrained'
-
-
-def _walk(node: Any, key: str, preprocessor_key: str, preprocessor: Any) -> Iterator[PretrainedEntry]:
+def _walk(
+    node: Any, key: str, owner: Any, preprocessor_key: str, preprocessor: Mapping[str, Any]
+) -> Iterator[PretrainedEntry]:
+    """Yield the entries in a node; `owner` is the mapping around it."""
     if isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _walk(value, f'{key}.{index}', preprocessor_key, preprocessor)
+            yield from _walk(value, f'{key}.{index}', owner, preprocessor_key, preprocessor)
     if not isinstance(node, dict):
         return
     if isinstance(node.get('data_preprocessor'), dict):
         preprocessor_key, preprocessor = f'{key}.data_preprocessor', node['data_preprocessor']
         while isinstance(preprocessor.get('data_preprocessor'), dict):
             preprocessor_key, preprocessor = f'{preprocessor_key}.data_preprocessor', preprocessor['data_preprocessor']
-    name = checkpoint_key(node)
-    record = find_record(node[name]) if isinstance(node.get(name), str) else None
-    if record is not None:
-        yield PretrainedEntry(f'{key}.{name}', record, preprocessor_key, preprocessor)
+    is_initializer = type_name(node) in ('Pretrained', 'PretrainedInit')
+    name = 'checkpoint' if is_initializer else 'pretrained'
+    checkpoint = node.get(name)
+    if isinstance(checkpoint, str):
+        yield PretrainedEntry(
+            key=f'{key}.{name}',
+            checkpoint=checkpoint,
+            record=find_record(checkpoint),
+            # A segmentor hands its own `pretrained` to its backbone.
+            is_own=is_own(node) or is_own(owner if is_initializer else node.get('backbone')),
+            preprocessor_key=preprocessor_key,
+            preprocessor=preprocessor,
+        )
     for inner, value in node.items():
         if inner != 'data_preprocessor':
-            yield from _walk(value, f'{key}.{inner}', preprocessor_key, preprocessor)
+            yield from _walk(value, f'{key}.{inner}', node, preprocessor_key, preprocessor)

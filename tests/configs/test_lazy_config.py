@@ -11,12 +11,12 @@ from resnest_mm.errors import UserError
 from resnest_mm.models.resnest import ResNeSt
 from resnest_mm.report import report
 from resnest_mm.report.scalars import Schedule
-from resnest_mm.training.build_check import check_build
+from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.config.load import load_config
 from resnest_mm.training.config.walk import type_name
+from resnest_mm.training.options.single_gpu import count_sync_norms, use_single_gpu
 from resnest_mm.training.preprocessing import preprocessing_notes
-from resnest_mm.training.pretrained import iter_pretrained
-from resnest_mm.training.single_gpu import count_sync_norms, use_single_gpu
+from resnest_mm.training.pretrained import find_pretrained
 from tests.support.config_values import differences
 from tests.support.shipped_configs import CONFIGS, build, read, without_weights
 
@@ -70,9 +70,10 @@ def test_a_misspelt_option_is_refused() -> None:
 
 
 def test_its_weights_are_found_and_get_the_images_that_they_expect() -> None:
-    [entry] = iter_pretrained(read(LAZY))
+    [entry] = find_pretrained(read(LAZY))
+    assert entry.record is not None and entry.is_own
     assert (entry.key, entry.record.variant) == ('model.backbone.init_cfg.checkpoint', 'resnest50')
-    assert preprocessing_notes(read(LAZY)) == []
+    assert preprocessing_notes([entry]) == []
 
 
 def test_a_report_knows_when_it_evaluates() -> None:

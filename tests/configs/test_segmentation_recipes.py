@@ -148,7 +148,7 @@ def shrink(cfg: Config, root: Path, work_dir: Path) -> Config:
 def test_the_runner_trains_evaluates_and_follows_the_authors_evaluator(name: str, tmp_path: Path) -> None:
     from mmengine.runner import Runner
 
-    from resnest_mm.training.testing import apply_tta
+    from resnest_mm.training.options.testing import apply_tta
     from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
     from tests.support.recipes.segmentation_data import write_data
 

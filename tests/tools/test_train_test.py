@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from safetensors.torch import save_file
 
 from tests.support.projects import Project
+from tests.support.tiny_backbones import scatter, tiny
 
 Tool = Callable[[str, Sequence[str]], int]
 
@@ -78,6 +80,49 @@ def test_resume_without_a_checkpoint_says_that_it_starts_anew(
 ) -> None:
     assert tool('train', [str(project.config()), '--work-dir', 'run', '--resume']) == 0
     assert '--resume: no checkpoint in run; training starts from the beginning' in capsys.readouterr().out
+
+
+def test_a_backbone_starts_from_a_safetensors_file(project: Project, tool: Tool) -> None:
+    """What the initialiser reads, the checks before a training accept."""
+    weights = tiny()
+    scatter(weights)
+    save_file(weights.state_dict(), project.root / 'weights.safetensors')
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(project.root / 'weights.safetensors')}
+    narrow = {'type': 'resnest_mm.ResNeSt', 'depth': 14, 'stem_channels': 8, 'base_channels': 16, 'init_cfg': init_cfg}
+    config = project.config(f"model['backbone'] = {narrow!r}\n")
+    assert tool('train', [str(config), '--work-dir', 'run']) == 0
+    trained = load(project.cwd / 'run' / 'epoch_1.pth')['state_dict']
+    # The model never calls its backbone, so the weights stay as they were loaded.
+    for name, value in weights.state_dict().items():
+        assert torch.equal(trained[f'backbone.{name}'], value), name
+
+
+@pytest.mark.parametrize(('rank', 'times'), [(0, 1), (1, 0)])
+def test_only_the_first_process_prints_the_notes(
+    rank: int,
+    times: int,
+    project: Project,
+    tool: Tool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A run of eight processes would print each note eight times."""
+
+    class Stopped:
+        work_dir = 'run'
+
+        def __init__(self) -> None:
+            self.rank = rank
+
+        def train(self) -> None:
+            pass
+
+    monkeypatch.setattr('resnest_mm.training.launcher.get_device', lambda: 'cuda')
+    monkeypatch.setattr('resnest_mm.training.plan.RunPlan.build_runner', lambda plan: Stopped())
+    monkeypatch.setenv('RANK', str(rank))
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert tool('train', [str(project.config()), '--launcher', 'pytorch', '--resume', '--work-dir', 'run']) == 0
+    assert capsys.readouterr().out.count('--resume: no checkpoint in run') == times
 
 
 def test_test_repeats_the_metric_of_the_training_and_dumps_predictions(project: Project, tool: Tool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.support.projects import Project
 from tests.support.wrong_backbones import WRONG_BACKBONES
@@ -75,6 +76,34 @@ ROWS: list[Row] = [
         "model['init_cfg'] = dict(type='Pretrained', checkpoint='gone.pth')\n",
         CONFIG,
         'model.init_cfg.checkpoint: checkpoint gone.pth does not exist',
+    ),
+    (
+        'load_from that mmengine cannot read',
+        'train',
+        "load_from = data_root + '/../weights.safetensors'\n",
+        CONFIG,
+        'weights.safetensors is a safetensors file, but mmengine loads this checkpoint',
+    ),
+    (
+        'pretrained weights of another package that mmengine cannot read',
+        'train',
+        "model['init_cfg'] = dict(type='Pretrained', checkpoint=data_root + '/../weights.safetensors')\n",
+        CONFIG,
+        'weights.safetensors is a safetensors file, but mmengine loads this checkpoint',
+    ),
+    (
+        'pretrained weights of a backbone that are no checkpoint',
+        'train',
+        "model['backbone'] = dict(type='resnest_mm.ResNeSt', pretrained=data_root + '/ann.json')\n",
+        CONFIG,
+        'model.backbone.pretrained: {root}/data/ann.json is not a checkpoint: it begins with',
+    ),
+    (
+        'unsafe pretrained weights of a backbone',
+        'train',
+        "model['backbone'] = dict(type='resnest_mm.ResNeSt', pretrained=data_root + '/../evil.pth')\n",
+        CONFIG,
+        'which torch does not load',
     ),
     ('no checkpoint at all', 'train', '', (*CONFIG, '--resume', '{root}/data/ann.json'), 'is not a PyTorch checkpoint'),
     ('unsafe checkpoint to resume', 'train', '', (*CONFIG, '--resume', '{root}/evil.pth'), 'which torch does not load'),
@@ -173,6 +202,7 @@ def test_wrong_input_is_refused_in_one_line(
     places = {'config': project.config(edits), 'root': project.root, 'cwd': project.cwd}
     torch.save({'state_dict': {}}, project.root / 'good.pth')
     torch.save({'meta': Unsafe()}, project.root / 'evil.pth')
+    save_file({'weight': torch.zeros(1)}, project.root / 'weights.safetensors')
     before = project.files()
 
     assert tool(name, [argument.format(**places) for argument in argv]) == 2

@@ -11,12 +11,16 @@ from mmengine.config import Config
 
 from resnest_mm import config_path
 from resnest_mm.training.preprocessing import check_preprocessing, preprocessing_notes
-from resnest_mm.training.pretrained import iter_pretrained
+from resnest_mm.training.pretrained import find_pretrained
 from resnest_mm.weights.records.lookup import RECORDS
 
 MMDET = {'mean': [123.68, 116.779, 103.939], 'std': [58.393, 57.12, 57.375], 'bgr_to_rgb': True}
 MMSEG = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
 CAFFE = {'mean': [103.53, 116.28, 123.675], 'std': [1.0, 1.0, 1.0], 'bgr_to_rgb': False}
+
+
+def notes_for(cfg: Config) -> list[str]:
+    return preprocessing_notes(find_pretrained(cfg))
 
 
 def model(checkpoint: str, preprocessor: dict[str, Any] | None = None, **more: Any) -> Config:
@@ -40,7 +44,7 @@ def model(checkpoint: str, preprocessor: dict[str, Any] | None = None, **more: A
     ],
 )
 def test_what_suits_or_is_unknown_gives_no_warning(checkpoint: str, preprocessor: dict[str, Any]) -> None:
-    assert preprocessing_notes(model(checkpoint, preprocessor)) == []
+    assert notes_for(model(checkpoint, preprocessor)) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_what_differs_is_one_line_with_both_values(
 ) -> None:
     cfg = model(checkpoint, preprocessor)
     before = copy.deepcopy(cfg.to_dict())
-    (note,) = preprocessing_notes(cfg)
+    (note,) = notes_for(cfg)
     assert cfg.to_dict() == before
     assert '\n' not in note
     where = 'data_preprocessor' if preprocessor is None else 'model.data_preprocessor'
@@ -77,14 +81,14 @@ def test_what_differs_is_one_line_with_both_values(
 
 
 def test_the_preprocessor_that_counts_is_the_nearest_one() -> None:
-    assert preprocessing_notes(model('resnest50', data_preprocessor=MMSEG)) == []
-    assert len(preprocessing_notes(model('resnest50', MMSEG, data_preprocessor=CAFFE))) == 0
-    assert len(preprocessing_notes(model('resnest50', CAFFE, data_preprocessor=MMSEG))) == 1
+    assert notes_for(model('resnest50', data_preprocessor=MMSEG)) == []
+    assert len(notes_for(model('resnest50', MMSEG, data_preprocessor=CAFFE))) == 0
+    assert len(notes_for(model('resnest50', CAFFE, data_preprocessor=MMSEG))) == 1
     inner = model('resnest50', MMSEG).model
     outer = {'type': 'Semi', 'detector': inner, 'data_preprocessor': {'type': 'Branches', 'data_preprocessor': CAFFE}}
-    assert preprocessing_notes(Config({'model': outer})) == []
+    assert notes_for(Config({'model': outer})) == []
     outer['detector'] = model('resnest50').model
-    (note,) = preprocessing_notes(Config({'model': outer}))
+    (note,) = notes_for(Config({'model': outer}))
     assert note.startswith('warning: model.data_preprocessor.data_preprocessor does not suit')
 
 
@@ -99,5 +103,5 @@ def test_an_order_can_be_asked_for_by_a_record() -> None:
 def test_the_shipped_recipe_suits_its_weights() -> None:
     pytest.importorskip('mmdet')
     cfg = Config.fromfile(config_path('detection/faster-rcnn_s50_fpn_1x_coco.py'))
-    assert [entry.record.name for entry in iter_pretrained(cfg)] == ['open-mmlab/resnest50']
-    assert preprocessing_notes(cfg) == []
+    assert [entry.record and entry.record.name for entry in find_pretrained(cfg)] == ['open-mmlab/resnest50']
+    assert notes_for(cfg) == []

@@ -12,8 +12,8 @@ from typing import Any
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError, one_line
+from resnest_mm.training.config.cfg_options import check_option_keys
 from resnest_mm.training.config.data_root import move_data_root
-from resnest_mm.training.config.options import check_option_keys
 
 
 def find_config(name: str) -> Path:

@@ -33,6 +33,17 @@ def type_name(node: Mapping[str, Any]) -> str:
     return name.rpartition('.')[2]
 
 
+def is_own(node: Any) -> bool:
+    """Return whether a config builds a part of this package: its `type` is `resnest_mm.<name>` or a class from here.
+
+    Args:
+        node: Config of a part; anything but a mapping is none.
+    """
+    kind = node.get('type') if isinstance(node, dict) else None
+    name = kind if isinstance(kind, str) else getattr(kind, '__module__', '')
+    return name.startswith('resnest_mm.')
+
+
 def iter_datasets(node: Any, key: str, *, wrappers: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield the innermost data sets: those that read files, not the wrappers around them.
 

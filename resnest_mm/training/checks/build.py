@@ -25,7 +25,7 @@ from mmengine.registry import (
 )
 
 from resnest_mm.errors import UserError, one_line
-from resnest_mm.training.config.walk import iter_datasets
+from resnest_mm.training.config.walk import is_own, iter_datasets
 
 _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg'}
 
@@ -51,7 +51,7 @@ def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
         warnings.simplefilter('ignore')
         for registry, key, node in _typed(cfg, splits):
             _check_type(registry, key, node)
-            if registry in (HOOKS, TRANSFORMS) and _is_own(node):
+            if registry in (HOOKS, TRANSFORMS) and is_own(node):
                 # Only our own are known to do nothing but look at their arguments.
                 _build(registry, {name: value for name, value in node.items() if name != 'priority'}, what=key)
         model = copy.deepcopy(cfg.model)
@@ -95,11 +95,6 @@ def _typed(cfg: Config, splits: Sequence[str]) -> Iterator[tuple[Registry, str, 
 def _each(registry: Registry, key: str, nodes: Any) -> Iterator[tuple[Registry, str, Any]]:
     for index, node in enumerate(nodes if isinstance(nodes, (list, tuple)) else [nodes]):
         yield registry, f'{key}.{index}' if isinstance(nodes, (list, tuple)) else key, node
-
-
-def _is_own(node: Any) -> bool:
-    kind = node.get('type') if isinstance(node, dict) else None
-    return isinstance(kind, str) and kind.startswith('resnest_mm.')
 
 
 def _build(registry: Registry, node: Any, *, what: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from resnest_mm.training.single_gpu import count_sync_norms, use_single_gpu
+from resnest_mm.training.options.single_gpu import count_sync_norms, use_single_gpu
 
 
 def recipe(**changes: Any) -> Config:

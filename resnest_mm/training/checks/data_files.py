@@ -1,4 +1,4 @@
-"""Refusing a run whose config names files that are not there, before anything is built or written."""
+"""Checks of the files of data sets and evaluators that a config names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from mmengine.config import Config
 from mmengine.fileio import join_path
 
 from resnest_mm.errors import UserError
+from resnest_mm.training.checks.checkpoints import is_remote
 from resnest_mm.training.config.walk import iter_datasets, iter_dicts
-from resnest_mm.training.pretrained import checkpoint_key
-from resnest_mm.training.resume import check_checkpoint, is_remote, last_checkpoint
-from resnest_mm.weights.records.lookup import find_record
 
 DEMO_ROOT = 'data/demo'
 _FILE_KEYS = (
@@ -26,32 +24,6 @@ _FILE_KEYS = (
     'image_level_ann_file',
     'split_file',
 )
-
-
-def check_sections(cfg: Config, *, split: str) -> None:
-    """Refuse a config that lacks what mmengine's Runner needs.
-
-    Args:
-        cfg: Parsed config.
-        split: `'train'` or `'test'`: what the run is for.
-
-    Raises:
-        UserError: A missing part, or a group of parts that is incomplete.
-    """
-    groups = {
-        'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
-        'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
-        'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
-    }
-    needed = ('model', *groups[split])
-    missing = [key for key in needed if cfg.get(key) is None]
-    if missing:
-        raise UserError(f'the config has no {missing[0]}, which {split}ing needs (is it a _base_ file?)')
-    for group in groups.values():
-        absent = [key for key in group if cfg.get(key) is None]
-        if absent and len(absent) < len(group):
-            present = next(key for key in group if key not in absent)
-            raise UserError(f'the config has {present} but no {absent[0]}; set all of {", ".join(group)} or none')
 
 
 def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
@@ -77,26 +49,6 @@ def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
             if _is_local(evaluator):
                 _check_path(cfg, f'{key}.ann_file', evaluator.get('ann_file'), kind='annotation file')
                 _check_path(cfg, f'{key}.seg_prefix', evaluator.get('seg_prefix'), kind='image folder')
-
-
-def check_training_checkpoints(cfg: Config) -> None:
-    """Refuse a training whose checkpoints are missing: `load_from`, `--resume`, or pretrained weights in the model.
-
-    Published weights by name are not looked for here: `resnest_mm.training.pretrained.fetch_pretrained` brings them.
-
-    Raises:
-        UserError: The first missing one.
-    """
-    if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, source='--resume' if cfg.get('resume') else 'load_from')
-    elif cfg.get('resume'):
-        last = last_checkpoint(cfg.work_dir)
-        if last is not None:
-            check_checkpoint(str(last), source=f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}')
-    for key, node in iter_dicts(cfg.get('model'), 'model'):
-        name = checkpoint_key(node)
-        if isinstance(node.get(name), str) and find_record(node[name]) is None:
-            check_checkpoint(node[name], source=f'{key}.{name}')
 
 
 def _check_dataset(cfg: Config, key: str, dataset: Any) -> None:

@@ -9,8 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError
+from resnest_mm.training.config.cfg_options import check_option_keys, key_value
 from resnest_mm.training.config.load import merge_options
-from resnest_mm.training.config.options import check_option_keys, key_value
 
 SETTINGS: dict[str, Any] = {
     'model': {'backbone': {'type': 'resnest_mm.ResNeSt', 'variant': 'resnest50', 'dcn': None}},

@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS, MODELS, DefaultScope
 from torch import nn
 
 from resnest_mm.errors import UserError
-from resnest_mm.training.build_check import check_build
+from resnest_mm.training.checks.build import check_build
 
 
 @MODELS.register_module(force=True)

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError
-from resnest_mm.training.testing import apply_out, apply_show_dir, apply_tta
+from resnest_mm.training.options.testing import apply_out, apply_show_dir, apply_tta
 
 PIPELINE = [{'type': 'LoadImageFromFile'}, {'type': 'PackDetInputs'}]
 

@@ -1,4 +1,4 @@
-"""Files that a config names and that are not there: the first one, its key, and what to do."""
+"""Data files that a config names and that are missing: the first one, its key, and what to do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError
-from resnest_mm.training.preflight import check_data, check_sections, check_training_checkpoints
+from resnest_mm.training.checks.data_files import check_data
 
 
 @pytest.fixture
@@ -93,48 +92,6 @@ def test_evaluators_are_checked_and_unused_splits_are_not(root: Path) -> None:
     check_data(cfg, splits=('train', 'val'))
     with pytest.raises(UserError, match=r'data/gone.json does not exist \(test_evaluator.0.ann_file'):
         check_data(cfg, splits=('test',))
-
-
-def test_incomplete_sections_are_refused() -> None:
-    whole = {'model': {}, 'train_dataloader': {}, 'train_cfg': {}, 'optim_wrapper': {}}
-    check_sections(Config(whole), split='train')
-    with pytest.raises(UserError, match='no optim_wrapper, which training needs'):
-        check_sections(Config({**whole, 'optim_wrapper': None}), split='train')
-    with pytest.raises(UserError, match='has val_cfg but no val_dataloader'):
-        check_sections(Config({**whole, 'val_cfg': {}}), split='train')
-    with pytest.raises(UserError, match='no test_dataloader, which testing needs'):
-        check_sections(Config(whole), split='test')
-
-
-@pytest.mark.parametrize(
-    ('settings', 'source'),
-    [
-        ({'load_from': 'gone.pth'}, 'load_from: checkpoint gone.pth'),
-        ({'load_from': 'gone.pth', 'resume': True}, '--resume: checkpoint gone.pth'),
-        ({'resume': True, 'work_dir': 'run'}, '--resume: run/last_checkpoint: checkpoint /old/epoch_1.pth'),
-        (
-            {'model': {'backbone': {'init_cfg': {'type': 'Pretrained', 'checkpoint': 'gone.pth'}}}},
-            'model.backbone.init_cfg.checkpoint: checkpoint gone.pth',
-        ),
-        ({'model': {'backbone': {'pretrained': 'gone.pth'}}}, 'model.backbone.pretrained: checkpoint gone.pth'),
-    ],
-    ids=['load_from', 'resume', 'auto', 'init_cfg', 'pretrained'],
-)
-def test_a_missing_checkpoint_is_named_with_its_source(settings: dict[str, Any], source: str, root: Path) -> None:
-    (root / 'run').mkdir()
-    (root / 'run' / 'last_checkpoint').write_text('/old/epoch_1.pth', encoding='utf-8')
-    with pytest.raises(UserError) as caught:
-        check_training_checkpoints(Config(settings))
-    assert str(caught.value).startswith(f'{source} does not exist')
-
-
-def test_present_and_remote_checkpoints_pass(root: Path) -> None:
-    torch.save({'state_dict': {}}, root / 'there.pth')
-    for path in ('there.pth', 'open-mmlab://resnest50', 'https://example.org/a.pth'):
-        check_training_checkpoints(
-            Config({'load_from': path, 'model': {'init_cfg': {'type': 'Pretrained', 'checkpoint': path}}})
-        )
-    check_training_checkpoints(Config({'resume': True, 'work_dir': 'fresh'}))
 
 
 def test_missing_panopticapi_is_named_before_a_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,71 @@
+"""Checks of the checkpoint files that a run loads: they exist, have a kind that can be read, and cannot run code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from resnest_mm.errors import CheckpointError, UserError
+from resnest_mm.training.work_dir import last_checkpoint
+from resnest_mm.weights.io.read import kind_of
+from resnest_mm.weights.io.unpickle import refused_globals
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path has a scheme (`https://`, `s3://`, `open-mmlab://`) and is not a local file."""
+    return '://' in path
+
+
+def check_checkpoint(path: str, *, source: str, by_mmengine: bool = True) -> None:
+    """Refuse a checkpoint file that is missing, is no checkpoint or holds objects that torch refuses; load nothing.
+
+    Args:
+        path: Local path, or a remote one, which is not checked.
+        source: Where the path comes from, for the message: `--resume`, `load_from`.
+        by_mmengine: Whether mmengine loads the file, with `torch.load`. The initialiser `resnest_mm.Pretrained` also
+            reads other kinds of files, such as `.safetensors`.
+
+    Raises:
+        UserError: The file is missing, a folder, of a kind that cannot be read here, or holds objects that torch
+            refuses (after `resnest_mm.weights.io.unpickle.allow_mmengine_checkpoints`: other objects than mmengine's).
+    """
+    if is_remote(path):
+        return
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise UserError(f'{source}: checkpoint {path} is a folder; name a .pth file in it')
+    if not file.exists():
+        raise UserError(f'{source}: checkpoint {path} does not exist (looked in {Path.cwd()})')
+    try:
+        kind = kind_of(file)
+    except CheckpointError as error:
+        raise UserError(f'{source}: {path} is not a {"PyTorch " * by_mmengine}checkpoint: {error}') from error
+    if by_mmengine and kind != 'torch':
+        raise UserError(
+            f'{source}: {path} is a {kind} file, but mmengine loads this checkpoint and reads files of torch.save only '
+            '(.pth); name the file in init_cfg of a resnest_mm.ResNeSt, or convert it with tools/convert_checkpoint.py'
+        )
+    refused = refused_globals(file) if kind == 'torch' else []
+    if refused:
+        raise UserError(
+            f'{source}: checkpoint {path} holds {refused[0]}, which torch does not load because it could run code; '
+            "save the weights alone: torch.save({'state_dict': model.state_dict()}, FILE)"
+        )
+
+
+def check_start(cfg: Config) -> None:
+    """Refuse a training whose first checkpoint cannot be loaded: that of `load_from` or `--resume`.
+
+    Args:
+        cfg: Parsed config with its work_dir.
+
+    Raises:
+        UserError: As `check_checkpoint`.
+    """
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, source='--resume' if cfg.get('resume') else 'load_from')
+    elif cfg.get('resume'):
+        last = last_checkpoint(cfg.work_dir)
+        if last is not None:
+            check_checkpoint(str(last), source=f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}')

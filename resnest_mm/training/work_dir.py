@@ -1,0 +1,46 @@
+"""The work_dir of a run: which folder it is, and the last checkpoint in it."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from resnest_mm.errors import UserError
+
+
+def apply_work_dir(cfg: Config, work_dir: str | None, *, config_name: str) -> Config:
+    """Return a copy with a work_dir: that of the command line, else that of the config, else `work_dirs/<config stem>`.
+
+    Args:
+        cfg: Parsed config.
+        work_dir: Folder from the command line; None where it names none.
+        config_name: The config's name or path from the command line.
+
+    Raises:
+        UserError: The path, or a folder above it, is a file or cannot be written to.
+    """
+    changed = copy.deepcopy(cfg)
+    changed.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config_name).stem)
+    folder = Path(changed.work_dir).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f'work_dir {changed.work_dir}: {nearest} is a file; choose another --work-dir')
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f'work_dir {changed.work_dir}: {nearest} is not writable; choose another --work-dir')
+    return changed
+
+
+def last_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the path of the last checkpoint that a training saved, or None where it saved none.
+
+    mmengine writes this path into the file `last_checkpoint` of the work_dir. The checkpoint itself may be moved or
+    deleted since.
+
+    Args:
+        work_dir: Folder of the training.
+    """
+    note = Path(work_dir) / 'last_checkpoint'
+    return Path(note.read_text(encoding='utf-8').strip()) if note.is_file() else None

@@ -1,0 +1,101 @@
+"""A run starts from a file that its reader can load; anything else is refused with its source."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
+
+from resnest_mm.errors import UserError
+from resnest_mm.training.checks.checkpoints import check_checkpoint, check_start
+from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
+from tests.support.hostile_files import Payload
+
+
+@pytest.fixture(autouse=True)
+def default_globals() -> Iterator[None]:
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(before)
+
+
+def test_a_payload_is_refused_and_not_run(tmp_path: Path) -> None:
+    allow_mmengine_checkpoints()
+    trace = tmp_path / 'trace'
+    torch.save({'state_dict': {}, 'meta': Payload(open, str(trace), 'w')}, tmp_path / 'evil.pth')
+    with pytest.raises(UserError, match=r'CHECKPOINT: checkpoint .*evil.pth holds .*open.* could run code'):
+        check_checkpoint(str(tmp_path / 'evil.pth'), source='CHECKPOINT')
+    assert not trace.exists()
+
+
+def test_an_empty_history_is_not_refused(tmp_path: Path) -> None:
+    torch.save({'history': HistoryBuffer()}, tmp_path / 'empty.pth')
+    allow_mmengine_checkpoints()
+    check_checkpoint(str(tmp_path / 'empty.pth'), source='--resume')
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save({'a': torch.ones(100)}, tmp_path / 'whole.pth')
+    whole = (tmp_path / 'whole.pth').read_bytes()
+    (tmp_path / 'short.pth').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'page.pth').write_text('<html>not found</html>', encoding='utf-8')
+    (tmp_path / 'empty.pth').touch()
+    for name in ('short.pth', 'page.pth', 'empty.pth'):
+        with pytest.raises(UserError, match=f'{name} is not a PyTorch checkpoint'):
+            check_checkpoint(str(tmp_path / name), source='load_from')
+    with pytest.raises(UserError, match='is a folder'):
+        check_checkpoint(str(tmp_path), source='load_from')
+    torch.save({'a': torch.ones(1)}, tmp_path / 'legacy.pth', _use_new_zipfile_serialization=False)
+    check_checkpoint(str(tmp_path / 'legacy.pth'), source='load_from')
+
+
+def test_each_reader_gets_the_kinds_of_files_that_it_loads(tmp_path: Path) -> None:
+    """mmengine's `torch.load` takes one kind; our initialiser takes all that `read_checkpoint` takes."""
+    torch.save({'a': torch.ones(1)}, tmp_path / 'a.pth')
+    save_file({'a': torch.ones(1)}, tmp_path / 'a.safetensors')
+    np.savez(tmp_path / 'a.npz', a=np.ones(1))
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps({'model': {'a': np.ones(1)}}))
+    for name, kind in (('a.safetensors', 'safetensors'), ('a.npz', 'npz'), ('a.pkl', 'pickle')):
+        check_checkpoint(str(tmp_path / name), source='init_cfg', by_mmengine=False)
+        with pytest.raises(UserError, match=rf'load_from: \S+/{name} is a {kind} file, but mmengine loads this'):
+            check_checkpoint(str(tmp_path / name), source='load_from')
+    check_checkpoint(str(tmp_path / 'a.pth'), source='init_cfg', by_mmengine=False)
+    check_checkpoint(str(tmp_path / 'a.pth'), source='load_from')
+
+
+@pytest.mark.parametrize(
+    ('settings', 'source'),
+    [
+        ({'load_from': 'gone.pth'}, 'load_from: checkpoint gone.pth'),
+        ({'load_from': 'gone.pth', 'resume': True}, '--resume: checkpoint gone.pth'),
+        ({'resume': True, 'work_dir': 'run'}, '--resume: run/last_checkpoint: checkpoint /old/epoch_1.pth'),
+    ],
+    ids=['load_from', 'resume', 'auto'],
+)
+def test_a_missing_checkpoint_is_named_with_its_source(
+    settings: dict[str, Any], source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last_checkpoint').write_text('/old/epoch_1.pth', encoding='utf-8')
+    with pytest.raises(UserError) as caught:
+        check_start(Config(settings))
+    assert str(caught.value).startswith(f'{source} does not exist')
+
+
+def test_present_and_remote_checkpoints_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({'state_dict': {}}, tmp_path / 'there.pth')
+    for path in ('there.pth', 'open-mmlab://resnest50', 'https://example.org/a.pth'):
+        check_start(Config({'load_from': path}))
+    check_start(Config({'resume': True, 'work_dir': 'fresh'}))
