@@ -1,8 +1,9 @@
-"""Writing a file or a folder so that readers see the old content or the new one, never a part."""
+"""Writing a file or a folder so that readers see the old content or the new one, never a part of it."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
+    """Yield a temporary name next to a file; it replaces the file on success and is removed on failure.
 
     Args:
-        path: The file to write or replace; its directory exists.
+        path: The file to write or replace; its folder exists.
     """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
@@ -23,14 +24,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def swap_folders(built: Path, target: Path, *, old: Path) -> None:
-    """Put a folder in the place of another, which is put back where that fails.
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; it replaces a folder on success and is removed on failure.
 
     Args:
-        built: The new folder, on the same file system.
-        target: Where it belongs; what is there moves to `old`.
-        old: Where nothing is yet, on the same file system.
+        path: The folder to write or replace. Links are followed. Its parents are made on success only.
     """
+    target = path.resolve()
+    # On the same file system, and in a folder that exists already, so that a failure leaves no new parents.
+    beside = next(parent for parent in target.parents if parent.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-{os.getpid()}-', dir=beside) as name:
+        built = Path(name, 'new')
+        built.mkdir()
+        yield built
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _swap_folders(built, target, old=Path(name, 'old'))
+
+
+def _swap_folders(built: Path, target: Path, *, old: Path) -> None:
+    """Move `target` to `old` and `built` to `target`; if that fails, move `target` back."""
     try:
         if target.exists():
             os.rename(target, old)

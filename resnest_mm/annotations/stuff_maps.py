@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,8 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from resnest_mm.atomic import replacing_folder
 
 THINGS: Final = 0
 UNLABELLED: Final = 255
@@ -79,8 +80,7 @@ def write_stuff_maps(
         OSError: A file cannot be read or written.
     """
     target = Path(out)
-    if target.exists():
-        raise ValueError(f'out={str(target)!r} exists; move it away or choose another folder')
+    _check_new(target)
     content = json.loads(Path(annotations).read_text(encoding='utf-8'))
     try:
         entries, labels = content['annotations'], stuff_labels(content['categories'])
@@ -93,16 +93,18 @@ def write_stuff_maps(
         raise ValueError(
             f'annotations={str(annotations)!r} has segments of category {unknown[0]}, which it does not list'
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-', dir=target.parent) as temporary:
-        built = Path(temporary, 'new')
-        built.mkdir()
+    with replacing_folder(target) as folder:
         for entry in track(entries):
             panoptic = cv2.imread(str(Path(maps, entry['file_name'])), cv2.IMREAD_COLOR)
             if panoptic is None:
                 raise OSError(f'{Path(maps, entry["file_name"])} cannot be read; maps={str(maps)!r} should hold it')
             drawn = stuff_map(np.asarray(panoptic, np.uint8), entry['segments_info'], labels=labels)
             _, data = cv2.imencode('.png', drawn)
-            (built / entry['file_name']).write_bytes(data.tobytes())
-        os.rename(built, target)
+            (folder / entry['file_name']).write_bytes(data.tobytes())
+        _check_new(target)
     return len(entries)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists():
+        raise ValueError(f'out={str(folder)!r} exists; move it away or choose another folder')

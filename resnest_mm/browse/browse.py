@@ -9,7 +9,7 @@ from typing import Any, Final
 from mmengine.config import Config
 
 from resnest_mm.browse.canvas import ClassBook
-from resnest_mm.browse.folder import check_folder, replacing_folder, write_record
+from resnest_mm.browse.folder import check_folder, picture_folder, write_record
 from resnest_mm.browse.samples import Fed
 from resnest_mm.browse.sheets import Overview, draw_single, draw_stages
 from resnest_mm.browse.stages import fetch, follow
@@ -94,7 +94,7 @@ def browse(request: BrowseRequest) -> Browsed:
     with DefaultScope.overwrite_default_scope(data.default_scope):
         dataset = _build(data, request.split)
         total = len(dataset)
-        with replacing_folder(request.out) as folder:
+        with picture_folder(request.out) as folder:
             names = _draw(request, dataset, _book(data, request.split, dataset), folder)
             content = {'config': _name(request.cfg), 'split': request.split, 'images': total, 'seed': request.seed}
             write_record(folder, content)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from resnest_mm.atomic import swap_folders
+from resnest_mm.atomic import replacing_folder
 from resnest_mm.errors import UserError, one_line
 
 RECORD: Final = 'browse.json'
@@ -40,7 +38,7 @@ def check_folder(out: Path) -> None:
 
 
 @contextmanager
-def replacing_folder(out: Path) -> Iterator[Path]:
+def picture_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder; put it in the place of `out` on success, remove it on failure.
 
     Args:
@@ -49,19 +47,12 @@ def replacing_folder(out: Path) -> Iterator[Path]:
     Raises:
         UserError: It cannot be written there.
     """
-    target = out.resolve()
-    # Beside the target or above it, so that a failure does not leave its parents behind.
-    beside = next(parent for parent in target.parents if parent.is_dir())
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-{os.getpid()}-', dir=beside)
-    except OSError as error:
-        raise UserError(f'out={str(out)!r} cannot be written: {one_line(error)}') from error
-    with temporary as name:
-        built = Path(name, 'new')
-        built.mkdir()
-        yield built
-        target.parent.mkdir(parents=True, exist_ok=True)
-        swap_folders(built, target, old=Path(name, 'old'))
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(replacing_folder(out))
+        except OSError as error:
+            raise UserError(f'out={str(out)!r} cannot be written: {one_line(error)}') from error
+        yield folder
 
 
 def write_record(folder: Path, content: dict[str, Any]) -> None:

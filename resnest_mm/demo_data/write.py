@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resnest_mm.atomic import swap_folders
+from resnest_mm.atomic import replacing_folder
 from resnest_mm.demo_data.coco import coco_annotations
 from resnest_mm.demo_data.panoptic import panoptic_annotations, segment_numbers
 from resnest_mm.demo_data.scenes import Instance, draw_scene
@@ -52,11 +51,8 @@ def write_demo_data(
         return target
     if target.exists():
         _check_replaceable(target, settings=settings, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'{target.name}.tmp-{os.getpid()}-', dir=target.parent) as temporary:
-        built = Path(temporary, 'new')
-        _build(built, settings=settings, track=track)
-        swap_folders(built, target, old=Path(temporary, 'old'))
+    with replacing_folder(target) as folder:
+        _build(folder, settings=settings, track=track)
     return target
 
 
