@@ -1,6 +1,8 @@
-"""The errors that a user can meet, all of one base class."""
+"""The errors that a user can meet, all of one base class, and how their messages are written."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class ResNeStError(ValueError):
@@ -28,3 +30,15 @@ def one_line(message: object) -> str:
     if isinstance(message, KeyError) and len(message.args) == 1:
         message = message.args[0]
     return ' '.join(str(message).split())
+
+
+def first_names(names: Iterable[object], *, most: int = 5) -> str:
+    """Return the first few names in one line, such as `a, b and 3 more`; `nothing` where there is none.
+
+    Args:
+        names: All names, in the order in which to show them.
+        most: How many to show, at least 1.
+    """
+    shown = [str(name) for name in names]
+    more = f' and {len(shown) - most} more' if len(shown) > most else ''
+    return f'{", ".join(shown[:most])}{more}' or 'nothing'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 
 import pytest
 
 from resnest_mm.command_line import run_tool
-from resnest_mm.errors import UserError, one_line
+from resnest_mm.errors import UserError, first_names, one_line
 
 
 def fail(error: Exception) -> None:
@@ -44,3 +45,12 @@ def test_other_errors_keep_their_traceback() -> None:
 
 def test_one_line_shows_a_key_error_without_quotes() -> None:
     assert one_line(KeyError("X is 'not'\nthere")) == "X is 'not' there"
+
+
+@pytest.mark.parametrize(
+    ('names', 'text'),
+    [([], 'nothing'), (['a'], 'a'), (['a', 1], 'a, 1'), (iter('abc'), 'a, b and 1 more')],
+)
+def test_only_the_first_names_are_shown(names: Iterable[object], text: str) -> None:
+    """A message about a checkpoint with hundreds of tensors stays one readable line."""
+    assert first_names(names, most=2) == text

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from resnest_mm.errors import CheckpointError
-from resnest_mm.weights.layouts.tables import OWN, recognise
+from resnest_mm.errors import CheckpointError, first_names
+from resnest_mm.weights.layouts.describe_keys import describe_keys
 
 FIRST_CONV: Final = 'stem.0.weight'
 
@@ -70,11 +70,11 @@ def fit_state(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, 
     unknown = [key for key in given if key not in own]
     reshaped = [key for key in given if key in own and key not in matched]
     if missing or unknown or reshaped:
+        shapes = [f'{key} {tuple(given[key].shape)} for {tuple(own[key].shape)}' for key in reshaped]
+        problems = (('missing', missing), ('unknown', unknown), ('of another shape', shapes))
         message = (
             f'{source} fills {sum(key in matched for key in needed)} of the {len(needed)} tensors of this backbone'
-            + _first('missing', missing)
-            + _first('unknown', unknown)
-            + _first('of another shape', [f'{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}' for k in reshaped])
+            + ''.join(f'; {len(keys)} {what}: {first_names(keys, most=2)}' for what, keys in problems if keys)
             + f'. {_describe(state, own)}'
         )
         if strict:
@@ -125,19 +125,15 @@ def _absent_groups(added: Iterable[str], given: Mapping[str, Tensor]) -> set[str
     return {key for keys in groups.values() if not any(key in given for key in keys) for key in keys}
 
 
-def _first(what: str, keys: Sequence[str]) -> str:
-    return f'; {len(keys)} {what}, e.g. {", ".join(keys[:2])}' if keys else ''
-
-
 def _describe(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    layout = recognise(state)
+    description = describe_keys(state)
     details = ''
-    if layout is OWN:
+    if description.is_own:
         details = (
             f'its stages have {_count_blocks(state)} blocks and its stem {_stem_channels(state)} channels, '
             f'the backbone has {_count_blocks(own)} and {_stem_channels(own)}; '
         )
-    return f'It looks like {layout.name}: {details}{layout.advice}'
+    return f'It looks like {description.title}: {details}{description.advice}'
 
 
 def _count_blocks(keys: Iterable[str]) -> tuple[int, ...]:

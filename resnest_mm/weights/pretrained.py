@@ -8,7 +8,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from resnest_mm.errors import CheckpointError, ConversionError, one_line
+from resnest_mm.errors import CheckpointError, ConversionError, first_names, one_line
 from resnest_mm.registry import WEIGHT_INITIALIZERS
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.fit import fit_state
@@ -127,7 +127,8 @@ def under_prefix(tensors: Mapping[str, Tensor], prefix: str | None, *, checkpoin
     chosen = {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
     if not chosen:
         raise CheckpointError(
-            f'checkpoint {checkpoint!r} has no key with prefix={prefix!r}; its first keys are {sorted(tensors)[:3]}'
+            f'checkpoint {checkpoint!r} has no key with prefix={prefix!r}; its first keys are '
+            f'{first_names(sorted(tensors), most=3)}'
         )
     return chosen
 

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from torch import Tensor, nn
 
 from resnest_mm.weights.convert.detector import convert_detector
-from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.layouts.names import COUNTER
 from tests.support import key_lists
 from tests.support.recipes.detection_truth import ENTRIES, MILLION_PARAMETERS, PARAMETERS_BEYOND, authors_rate, truth
 from tests.support.shipped_configs import without_weights

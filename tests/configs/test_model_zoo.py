@@ -19,7 +19,7 @@ from resnest_mm.model_zoo.parameters import find_miscounts
 from resnest_mm.models.variants import VARIANTS
 from resnest_mm.training.config.walk import type_name
 from resnest_mm.weights.convert.api import convert
-from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.records.lookup import RECORDS
 from tests.support import key_lists
 from tests.support.shipped_configs import CONFIGS, build, every_config, innermost, name_of, read

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnest_mm.weights.convert.backbone import convert_backbone
-from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
 from tests.support.hostile_files import EXAMPLES, HOSTILE, files_in, payloads
 from tests.support.made_checkpoints import (

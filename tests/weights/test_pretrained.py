@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from resnest_mm.models import ResNeSt
 from resnest_mm.weights import CheckpointError, load_backbone
+from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.pretrained import Pretrained, read_tensors
 from tests.support.tiny_backbones import changed, scatter, snapshot, tiny
 
@@ -31,9 +32,7 @@ def official(state: State) -> State:
 
 
 def detectron2(state: State) -> State:
-    stage = {f'layer{index}': f'res{index + 1}' for index in (1, 2, 3, 4)}
-    names = {'stem': 'stem', **stage}
-    return {f'{names[key.split(".", 1)[0]]}.{key.split(".", 1)[1]}': value for key, value in state.items()}
+    return convert_backbone(state, target='detectron2', target_prefix='')
 
 
 def mmpretrain(state: State) -> State:
@@ -63,37 +62,42 @@ WRONG: dict[str, tuple[dict[str, Any], Callable[[State], State], dict[str, Any],
         {'depth': 26},
         same,
         {},
-        r'fills (\d+) of the \1 tensors of this backbone; \d+ unknown, e.g. layer1.1.conv1.weight.*'
+        r'fills (\d+) of the \1 tensors of this backbone; \d+ unknown: layer1.1.conv1.weight.*'
         r'its stages have \(2, 2, 2, 2\) blocks .* the backbone has \(1, 1, 1, 1\)',
     ),
-    'shallower': ({}, same, {'depth': 26}, r'missing, e.g. layer1.1.conv1.weight.* blocks .* has \(2, 2, 2, 2\)'),
+    'shallower': ({}, same, {'depth': 26}, r'missing: layer1.1.conv1.weight.* blocks .* has \(2, 2, 2, 2\)'),
     'stem': (
         {'stem_channels': 16},
         same,
         {},
-        r'of another shape, e.g. stem.0.weight \(8, 3, 3, 3\) for \(4, 3, 3, 3\).*its stem 16 channels.* and 8; choose',
+        r'of another shape: stem.0.weight \(8, 3, 3, 3\) for \(4, 3, 3, 3\).*its stem 16 channels.* and 8; choose',
     ),
-    'radix': ({'radix': 4}, same, {}, r'of another shape, e.g. layer1.0.conv2.conv.weight'),
+    'radix': ({'radix': 4}, same, {}, r'of another shape: layer1.0.conv2.conv.weight'),
     'official': (
         {},
         official,
         {},
         r'fills \d+ of the \d+ .* the official \(also timm\) layout: rename .*from_official',
     ),
-    'detectron2': ({}, detectron2, {}, 'the detectron2 layout: its keys have to be renamed'),
-    'mmpretrain': ({}, mmpretrain, {}, 'the mmpretrain layout: its keys have to be renamed'),
+    'detectron2': (
+        {},
+        detectron2,
+        {},
+        'the detectron2 layout: rename its keys with python tools/convert_checkpoint.py FILE NEW_FILE',
+    ),
+    'mmpretrain': ({}, mmpretrain, {}, 'the mmpretrain layout: rename its keys with'),
     'detector': (
         {},
         prefixed('backbone.'),
         {},
-        r"fills 0 of the \d+ .* a ResNeSt in this layout under the prefix 'backbone.', as .* prefix='backbone.'",
+        r"fills 0 of the \d+ .* in the mmdet and mmseg layout under the prefix 'backbone.', .*prefix='backbone.'",
     ),
     'data-parallel': ({}, prefixed('module.'), {}, "under the prefix 'module.'.* prefix='module.'"),
     'detectron2-detector': (
         {},
         lambda state: prefixed('backbone.bottom_up.')(detectron2(state)),
         {},
-        "the detectron2 layout under the prefix 'backbone.bottom_up.'.* not enough: its keys have to be renamed",
+        "the detectron2 layout under the prefix 'backbone.bottom_up.'.*: rename its keys with .* --part backbone",
     ),
     'mmpretrain-classifier': (
         {},
@@ -163,7 +167,7 @@ def test_released_depths_are_told_apart(file: int, backbone: int, message: str) 
 
 
 def test_file_of_two_stages_does_not_fill_three() -> None:
-    with pytest.raises(CheckpointError, match=r'missing, e\.g\. layer3\.0\.conv1\.weight'):
+    with pytest.raises(CheckpointError, match=r'missing: layer3\.0\.conv1\.weight'):
         load_backbone(tiny(num_stages=3), tiny(num_stages=2).state_dict())
 
 
@@ -189,7 +193,7 @@ def test_missing_batch_counts_are_tolerated() -> None:
 @pytest.mark.parametrize('key', ['stem.4.running_var', 'layer1.0.conv2.fc2.bias', 'layer1.0.downsample.1.weight'])
 def test_any_other_missing_tensor_is_not(key: str) -> None:
     state = {k: v for k, v in tiny(num_stages=1).state_dict().items() if k != key}
-    with pytest.raises(CheckpointError, match=f'1 missing, e.g. {key}'):
+    with pytest.raises(CheckpointError, match=f'1 missing: {key}'):
         load_backbone(tiny(num_stages=1), state)
 
 
@@ -214,7 +218,7 @@ def test_added_layers_are_missing_all_together_or_the_file_is_refused(arguments:
     assert load_backbone(tiny(num_stages=2, **arguments), whole) == len(whole)
     for lost in (added[:1], added[1:], [key for key in added if key.startswith('layer2')]):
         partly = {key: value for key, value in whole.items() if key not in lost}
-        with pytest.raises(CheckpointError, match=f'; {len(lost)} missing, e.g. {re.escape(", ".join(lost[:2]))}'):
+        with pytest.raises(CheckpointError, match=f'; {len(lost)} missing: {re.escape(", ".join(lost[:2]))}'):
             load_backbone(backbone, partly)
         assert load_backbone(backbone, partly, strict=False) == len(partly)
 

@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
 
 from torch import Tensor
 
-from resnest_mm.errors import ConversionError
+from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.paths import package_version
 from resnest_mm.weights.convert.api import Conversion, convert
-from resnest_mm.weights.convert.tensors import COUNTER
 from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
 from resnest_mm.weights.io.hashing import file_digest
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.io.write import cast, check_target, write_checkpoint
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import find_layout
-
-ENTRIES: Final[Mapping[str, str]] = MappingProxyType(
-    {'mmdet': 'state_dict', 'mmpretrain': 'state_dict', 'detectron2': 'model'}
-)
-"""Entry under which the software of a layout looks for tensors; that of the others takes them bare."""
-
-_LISTED: Final = 5
 
 
 @dataclass(frozen=True)
@@ -105,13 +96,13 @@ def convert_file(
         ('target', f'{target} ({layout.title}{f", {dtype}" if dtype else ""})'),
     ]
     if wrong := count_not_finite(tensors):
-        rows.append(('warning', f'NaN or Inf in {len(wrong)} tensors: {_some(tuple(wrong))}'))
+        rows.append(('warning', f'NaN or Inf in {len(wrong)} tensors: {first_names(wrong)}'))
     if dry_run:
         return Account((*rows, ('written', f'nothing (--dry-run); it would be {len(tensors)} tensors')), tensors)
     digest = write_checkpoint(
         target,
         tensors,
-        entry=ENTRIES.get(layout.name),
+        entry=layout.entry,
         meta={
             'resnest_mm_version': package_version(),
             'source': source.name,
@@ -128,21 +119,16 @@ def _what(checkpoint: Checkpoint, done: Conversion) -> list[tuple[str, str]]:
     read, dropped = len(checkpoint.tensors), done.dropped
     rows = [('layout', done.found), *(('because', line) for line in done.evidence)]
     rows += [('read', f'{read} tensors'), ('mapped', f'{read - len(dropped)} tensors')]
-    rows.append(('dropped', f'{len(dropped)} tensors: {_some(dropped)}' if dropped else 'none'))
+    rows.append(('dropped', f'{len(dropped)} tensors: {first_names(dropped)}' if dropped else 'none'))
     lost = _counters(checkpoint.tensors) - _counters(done.tensors) - sum(key.endswith(COUNTER) for key in dropped)
     if lost > 0:
         rows.append(('no place', f'{lost} {COUNTER}, which the target layout does not have'))
     if checkpoint.skipped:
-        rows.append(('no tensors', _some(checkpoint.skipped)))
+        rows.append(('no tensors', first_names(checkpoint.skipped)))
     if checkpoint.extras:
-        rows.append(('left out', f'the entries {_some(tuple(checkpoint.extras))}'))
+        rows.append(('left out', f'the entries {first_names(checkpoint.extras)}'))
     return rows
 
 
 def _counters(tensors: Mapping[str, Tensor]) -> int:
     return sum(name.endswith(COUNTER) for name in tensors)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f', and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
-    return ', '.join(names[:_LISTED]) + more

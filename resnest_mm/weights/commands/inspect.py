@@ -9,15 +9,15 @@ from typing import Final
 
 from torch import Tensor
 
-from resnest_mm.errors import ConversionError
+from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.commands.convert import Account
-from resnest_mm.weights.convert.api import PARTS, convert, name_of
+from resnest_mm.weights.convert.api import PARTS, convert
 from resnest_mm.weights.convert.describe import Description, describe
-from resnest_mm.weights.convert.tensors import COUNTER
 from resnest_mm.weights.io.contents import Checkpoint, count_not_finite
 from resnest_mm.weights.io.hashing import file_digest
 from resnest_mm.weights.io.read import kind_of, read_checkpoint
-from resnest_mm.weights.layouts.detect import Identification, identify
+from resnest_mm.weights.layouts.detect import DetectedLayout, detect_layout
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
 from resnest_mm.weights.records.lookup import RECORDS
 
@@ -74,16 +74,16 @@ def _contents(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
     if others:
         yield 'also inside', ', '.join(others)
     if checkpoint.skipped:
-        yield 'no tensors', ', '.join(checkpoint.skipped[:5])
+        yield 'no tensors', first_names(checkpoint.skipped)
 
 
 def _meaning(tensors: Mapping[str, Tensor], path: Path) -> Iterator[tuple[str, str]]:
     try:
-        found = identify(tensors)
+        found = detect_layout(tensors)
     except ConversionError as error:
         yield 'layout', f'unknown: {error}'
         return
-    yield 'layout', name_of(found)
+    yield 'layout', str(found)
     yield from (('because', line) for line in found.evidence)
     try:
         own = convert(tensors, source='auto', target='mmdet', part='backbone').tensors
@@ -94,7 +94,7 @@ def _meaning(tensors: Mapping[str, Tensor], path: Path) -> Iterator[tuple[str, s
     yield 'backbone', str(network)
     yield 'network', _name(network)
     for layout in LAYOUTS:
-        if layout != found.layout:
+        if layout != found.layout.name:
             yield f'to {layout}', _convertible(tensors, layout, found)
     yield from _use(network, found, path)
 
@@ -108,7 +108,7 @@ def _name(network: Description) -> str:
     )
 
 
-def _convertible(tensors: Mapping[str, Tensor], layout: str, found: Identification) -> str:
+def _convertible(tensors: Mapping[str, Tensor], layout: str, found: DetectedLayout) -> str:
     parts = [found.part, 'backbone'] if found.part in PARTS[1:] else ['backbone']
     words = []
     for part in parts:
@@ -121,13 +121,13 @@ def _convertible(tensors: Mapping[str, Tensor], layout: str, found: Identificati
     return '; '.join(words)
 
 
-def _use(network: Description, found: Identification, path: Path) -> Iterator[tuple[str, str]]:
+def _use(network: Description, found: DetectedLayout, path: Path) -> Iterator[tuple[str, str]]:
     file, prefix = path.as_posix(), found.prefix
-    if found.layout != 'mmdet':
+    if found.layout.name != 'mmdet':
         file, prefix = f'{path.stem}_mmdet.pth', ''
         yield 'to use it', f'python tools/convert_checkpoint.py {path.as_posix()} {file} --part backbone'
     init = f"type='resnest_mm.Pretrained', checkpoint={file!r}" + (f', prefix={prefix!r}' if prefix else '')
     arguments = ', '.join(f'{name}={value!r}' for name, value in network.arguments.items())
     yield 'backbone=', f"dict(type='resnest_mm.ResNeSt', {arguments}, init_cfg=dict({init}))"
-    if found.layout == 'mmdet' and found.part in PARTS[1:]:
+    if found.layout.name == 'mmdet' and found.part in PARTS[1:]:
         yield 'load_from=', repr(file)

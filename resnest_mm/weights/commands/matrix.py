@@ -12,7 +12,7 @@ from torch import Tensor
 from resnest_mm.errors import ConversionError
 from resnest_mm.weights.convert.architecture import Architecture, StageShape
 from resnest_mm.weights.convert.backbone import convert_backbone
-from resnest_mm.weights.convert.tensors import COUNTER
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
 
 Status: TypeAlias = Literal['exact', 'folded', 'refused']

@@ -11,7 +11,7 @@ from resnest_mm.errors import ConversionError
 from resnest_mm.weights.commands.publish import Publication
 from resnest_mm.weights.convert.api import convert
 from resnest_mm.weights.convert.describe import describe
-from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.detect import detect_layout
 from resnest_mm.weights.records.record import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -29,22 +29,22 @@ def draft_record(published: Publication) -> str:
     """
     tensors = published.checkpoint.tensors
     try:
-        found = identify(tensors)
+        found = detect_layout(tensors)
         own = convert(tensors, source='auto', target='mmdet', part='backbone').tensors
     except ConversionError as error:
         return f'# no record: {error}'
     variants = describe({name: tuple(value.shape) for name, value in own.items()}).variants
     if not variants:
         return '# no record: the backbone is none of the named networks'
-    if found.layout not in PUBLISHED_LAYOUTS or found.part not in PUBLISHED_PARTS:
-        return f'# no record: those have no {found.layout} {found.part}; convert it first'
+    if found.layout.name not in PUBLISHED_LAYOUTS or found.part not in PUBLISHED_PARTS:
+        return f'# no record: those have no {found.layout.name} {found.part}; convert it first'
     mean, std = normalisation(published.meta)
     fields: dict[str, object] = {
         'name': published.path.stem.rpartition('-')[0],
         'file_name': published.path.name,
         'mirrors': (),
         'variant': variants[0],
-        'layout': found.layout,
+        'layout': found.layout.name,
         'part': found.part,
         'prefix': found.prefix,
         'digest': published.sha256,

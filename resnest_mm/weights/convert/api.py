@@ -8,11 +8,11 @@ from typing import Final
 
 from torch import Tensor
 
-from resnest_mm.errors import ConversionError
+from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.detector import convert_detector
 from resnest_mm.weights.convert.segmentor import convert_segmentor
-from resnest_mm.weights.layouts.detect import Identification, identify
+from resnest_mm.weights.layouts.detect import detect_layout
 
 PARTS: Final = ('backbone', 'detector', 'segmentor')
 
@@ -65,7 +65,7 @@ def convert(
         raise ConversionError(f'part={part!r} is unknown; choose one of {", ".join(PARTS)}')
     inner, dropped = (tensors, []) if prefix is None else _under(tensors, prefix)
     try:
-        found = identify(inner)
+        found = detect_layout(inner)
     except ConversionError:
         if source == 'auto' or part in PARTS[1:]:
             raise
@@ -90,16 +90,10 @@ def convert(
     return Conversion(
         tensors=result,
         part=whole,
-        found=name_of(found) if found is not None else f'{source} {whole}',
+        found=str(found) if found is not None else f'{source} {whole}',
         evidence=found.evidence if found is not None else ('it was said to be that',),
         dropped=tuple(dict.fromkeys(dropped)),
     )
-
-
-def name_of(identity: Identification) -> str:
-    """Return what a checkpoint was taken for, in a few words."""
-    under = f', the backbone under {identity.prefix!r}' if identity.prefix else ''
-    return f'{identity.layout} {identity.part}{under}'
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], list[str]]:
@@ -107,8 +101,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor
     start = _dotted(prefix)
     inner = {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
     if not inner:
-        first = ', '.join(sorted(tensors)[:3])
-        raise ConversionError(f'no key begins with prefix={start!r}; the first ones are {first}')
+        raise ConversionError(f'no key begins with prefix={start!r}; the first ones are {first_names(sorted(tensors))}')
     return inner, [name for name in tensors if not name.startswith(start)]
 
 

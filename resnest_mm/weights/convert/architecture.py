@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resnest_mm.models.variants import BLOCKS_PER_STAGE
-from resnest_mm.weights.convert.tensors import COUNTER, Shape
-from resnest_mm.weights.layouts.key_layout import OFFSET
+from resnest_mm.weights.convert.tensors import Shape
+from resnest_mm.weights.layouts.names import COUNTER, OFFSET
 
 _NORM = ('weight', 'bias', 'running_mean', 'running_var')
 _ANCHORS = ('conv1', 'conv2.conv', 'conv2.fc1', 'conv3')

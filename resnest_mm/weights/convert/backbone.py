@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from resnest_mm.errors import ConversionError
+from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.convert.architecture import Architecture, check_backbone, known_depths
 from resnest_mm.weights.convert.offsets import expand_offsets, group_offsets
-from resnest_mm.weights.convert.tensors import COUNTER, Value, as_tensors, listed, refuse
-from resnest_mm.weights.layouts.detect import base_prefix, classifier_modules, find_prefixes, identify, outside
-from resnest_mm.weights.layouts.key_layout import OFFSET, STAGES, KeyLayout
+from resnest_mm.weights.convert.tensors import Value, as_tensors, refuse
+from resnest_mm.weights.layouts.detect import DetectedLayout, count_markers, detect_layout, find_prefixes, other_keys
+from resnest_mm.weights.layouts.key_layout import KeyLayout, WholeModel
+from resnest_mm.weights.layouts.names import COUNTER, OFFSET, STAGES
 from resnest_mm.weights.layouts.tables import find_layout
 
 RELEASED_STRIDES = (1, 2, 2, 2)
@@ -67,23 +68,23 @@ def convert_backbone(
     """
     tensors = as_tensors(state)
     layout, found = _locate(tensors, source, prefix)
-    others = outside(tensors, layout, found)
+    others = other_keys(tensors, layout, found)
     if others and prefix is None:
         raise ConversionError(
-            f'the checkpoint is more than a backbone: {listed("other keys", others)}. Convert all of it as a detector '
-            f'or segmentor, or say prefix={found!r} to take the backbone only'
+            f'the checkpoint is more than a backbone: {len(others)} other keys: {first_names(others)}. Convert all '
+            f'of it as a detector or segmentor, or say prefix={found!r} to take the backbone only'
         )
     backbone = read_backbone(tensors, layout, prefix=found)
     wanted = find_layout(target)
     if target_prefix is None:
-        target_prefix = 'pretrained.' if target == 'encoding' else wanted.prefix
+        target_prefix = wanted.aliases.get(target, wanted.prefix)
     result = write_backbone(
         backbone, wanted, prefix=target_prefix, strides=strides, dense_offsets=dense_offsets, classifier=True
     )
     if dropped is not None:
         dropped += [*others, *backbone.dropped]
         if wanted.classifier is None:
-            dropped += [key for key in tensors if key.rpartition('.')[0] in classifier_modules(layout, found)]
+            dropped += [key for key in tensors if key.rpartition('.')[0] in layout.classifier_modules(found)]
         dropped[:] = dict.fromkeys(dropped)
     return result
 
@@ -99,7 +100,7 @@ def read_backbone(tensors: Mapping[str, Tensor], layout: KeyLayout, *, prefix: s
     Raises:
         ConversionError: On unknown or missing keys, other shapes, and what this package's network cannot compute.
     """
-    modules = classifier_modules(layout, prefix)
+    modules = layout.classifier_modules(prefix)
     heads = [key for key in tensors if key.rpartition('.')[0] in modules]
     given = [key[len(prefix) :] for key in tensors if key.startswith(prefix) and key not in heads]
     names = layout.own_keys(given)
@@ -121,6 +122,31 @@ def read_backbone(tensors: Mapping[str, Tensor], layout: KeyLayout, *, prefix: s
     if not known_depths(blocks):
         raise ConversionError(f'no ResNeSt has {", ".join(map(str, blocks))} blocks in its stages: some are missing')
     return Backbone(backbone, classifier, findings.architecture, () if layout.classifier else tuple(heads))
+
+
+def split_model(
+    tensors: Mapping[str, Tensor], part: WholeModel, *, source: str
+) -> tuple[DetectedLayout, Backbone, dict[str, Tensor]]:
+    """Return what a detector or segmentor is, its backbone, and its heads without what is before all keys.
+
+    Args:
+        tensors: The checkpoint; not modified.
+        part: What it has to be.
+        source: Its layout; 'auto' looks at the keys.
+
+    Raises:
+        ConversionError: If it is something else, its backbone is not complete, or keys are outside the model.
+    """
+    found = detect_layout(tensors)
+    if source != 'auto' and find_layout(source) is not found.layout:
+        raise ConversionError(f'the checkpoint has the {found.layout.title}, not that of source={source!r}')
+    if found.part != part:
+        raise ConversionError(f'this is a {found.part} in the {found.layout.title}, not a {part}: {found.evidence[-1]}')
+    backbone = read_backbone(tensors, found.layout, prefix=found.prefix)
+    base = found.layout.before_model(found.prefix)
+    others = [key for key in tensors if not key.startswith(found.prefix) and key not in backbone.dropped]
+    refuse(f'{part} under {base!r}', unknown=[key for key in others if not key.startswith(base)])
+    return found, backbone, {key[len(base) :]: tensors[key] for key in others}
 
 
 def write_backbone(
@@ -155,14 +181,14 @@ def write_backbone(
     result: dict[str, Tensor] = {}
     for key, value in layout.write(tensors).items():
         stage = key.partition('.')[0]
-        unpooled = stage in STAGES and strides[STAGES.index(stage)] == 1
-        name = layout.foreign_key(key, unpooled=unpooled)
+        pooled = stage not in STAGES or strides[STAGES.index(stage)] != 1
+        name = layout.foreign_key(key, pooled=pooled)
         if name is not None:
             result[f'{prefix}{name}'] = value
         else:
             assert key.endswith(COUNTER), key
     if classifier and layout.classifier is not None:
-        start = base_prefix(layout, prefix) if layout.prefix else prefix
+        start = layout.before_model(prefix) if layout.prefix else prefix
         result.update({f'{start}{layout.classifier}.{name}': value for name, value in backbone.classifier.items()})
     return result
 
@@ -170,20 +196,17 @@ def write_backbone(
 def _locate(tensors: Mapping[str, Tensor], source: str, prefix: str | None) -> tuple[KeyLayout, str]:
     if source == 'auto':
         start = '' if prefix is None else _dotted(prefix)
-        found = identify(key[len(start) :] for key in tensors if key.startswith(start))
-        return find_layout(found.layout), start + found.prefix
+        found = detect_layout(key[len(start) :] for key in tensors if key.startswith(start))
+        return found.layout, start + found.prefix
     layout = find_layout(source)
     if prefix is not None:
         return layout, _dotted(prefix)
-    prefixes = find_prefixes(list(tensors), layout)
+    prefixes = find_prefixes(tensors, layout)
     if len(prefixes) > 1:
-        raise ConversionError(f'the checkpoint holds several ResNeSts; name the prefix of one: {", ".join(prefixes)}')
-    if prefixes:
-        return layout, prefixes[0]
-    for start in dict.fromkeys((layout.prefix, 'backbone.', 'module.', 'pretrained.', 'encoder.')):
-        if start and any(key.startswith(start) for key in tensors):
-            return layout, start
-    return layout, ''
+        raise ConversionError(f'the checkpoint holds several ResNeSts, name the prefix of one: {first_names(prefixes)}')
+    # Without all markers, the prefix with most of them: the message then says which keys it lacks.
+    closest = count_markers(tensors, layout).most_common(1)
+    return layout, closest[0][0] if closest else ''
 
 
 def _dotted(prefix: str) -> str:

@@ -9,12 +9,11 @@ from typing import Final
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.convert.backbone import Backbone, read_backbone, write_backbone
+from resnest_mm.weights.convert.backbone import Backbone, split_model, write_backbone
 from resnest_mm.weights.convert.detector_parts import detector_parts, read_structure
 from resnest_mm.weights.convert.head_parts import rename_parts
 from resnest_mm.weights.convert.stock_heads import cell_anchors, from_stock_heads, to_stock_heads
 from resnest_mm.weights.convert.tensors import Value, as_tensors
-from resnest_mm.weights.layouts.detect import base_prefix, identify
 from resnest_mm.weights.layouts.tables import find_layout
 
 DETECTOR_LAYOUTS: Final = ('detectron2', 'mmdet')
@@ -49,22 +48,13 @@ def convert_detector(
         ConversionError: On unknown or missing keys, other shapes, and what the target cannot hold.
     """
     tensors = as_tensors(state)
-    found = identify(tensors)
-    layout, wanted = find_layout(found.layout), find_layout(target)
-    if source != 'auto' and find_layout(source) is not layout:
-        raise ConversionError(f'the checkpoint has the {layout.title}, not that of source={source!r}')
-    if found.part != 'detector' or not {layout.name, wanted.name} <= set(DETECTOR_LAYOUTS):
+    wanted = find_layout(target)
+    found, backbone, heads = split_model(tensors, 'detector', source=source)
+    if wanted.name not in DETECTOR_LAYOUTS:
         raise ConversionError(
-            f'this is a {found.part} in the {layout.title} and is to become one in the {wanted.title}; detectors are '
-            f'converted between {" and ".join(DETECTOR_LAYOUTS)}. {found.evidence[-1]}'
+            f'detectors are converted between {" and ".join(DETECTOR_LAYOUTS)}, and target={target!r} is neither'
         )
-    backbone = read_backbone(tensors, layout, prefix=found.prefix)
-    base = base_prefix(layout, found.prefix)
-    heads = {
-        key[len(base) :]: value
-        for key, value in tensors.items()
-        if not key.startswith(found.prefix) and key not in backbone.dropped
-    }
+    layout, base = found.layout, found.layout.before_model(found.prefix)
     left_out = [key for key in heads if layout.name == 'detectron2' and _DROPPED.fullmatch(key)]
     if layout is not wanted:
         heads = {key: value for key, value in heads.items() if key not in left_out}
@@ -76,8 +66,8 @@ def convert_detector(
         heads = to_stock_heads(from_stock_heads(heads, stock=False))
     if dropped is not None:
         dropped += backbone.dropped
-    prefix = 'backbone.' if wanted.name == 'mmdet' else wanted.prefix
-    return {**write_backbone(backbone, wanted, prefix=prefix, dense_offsets=dense_offsets), **heads}
+    tensors = write_backbone(backbone, wanted, prefix=wanted.prefix_in_models, dense_offsets=dense_offsets)
+    return {**tensors, **heads}
 
 
 def _to_mmdet(heads: Mapping[str, Tensor], backbone: Backbone, *, stock: bool) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from resnest_mm.weights.convert.tensors import COUNTER, Shape, refuse
+from resnest_mm.weights.convert.tensors import Shape, refuse
+from resnest_mm.weights.layouts.names import COUNTER
 
 Size: TypeAlias = 'int | str | tuple[int, str]'
 """A number, the name of one that the first layer with it decides, or a multiple of a named one."""

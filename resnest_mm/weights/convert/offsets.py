@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resnest_mm.errors import ConversionError
 from resnest_mm.weights.layouts.grouped import regroup, ungroup
-from resnest_mm.weights.layouts.key_layout import OFFSET
+from resnest_mm.weights.layouts.names import OFFSET
 
 _WEIGHT: Final = f'.{OFFSET}.weight'
 _VALUES_PER_GROUP: Final = (27, 18)

@@ -12,14 +12,13 @@ from typing import Final
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.convert.backbone import read_backbone, write_backbone
+from resnest_mm.weights.convert.backbone import split_model, write_backbone
 from resnest_mm.weights.convert.head_parts import Part, Size, rename_parts
 from resnest_mm.weights.convert.tensors import Value, as_tensors
-from resnest_mm.weights.layouts.detect import base_prefix, identify
 from resnest_mm.weights.layouts.tables import find_layout
 
 SEGMENTOR_LAYOUTS: Final = ('encoding', 'mmseg')
-_BACKBONE: Final[Mapping[str, str]] = {'official': 'encoding', 'mmdet': 'mmseg'}
+_SOFTWARE: Final[Mapping[str, str]] = {'official': 'encoding', 'mmdet': 'mmseg'}
 
 
 def convert_segmentor(
@@ -39,24 +38,13 @@ def convert_segmentor(
         ConversionError: On unknown or missing keys and other shapes.
     """
     tensors = as_tensors(state)
-    found = identify(tensors)
-    layout = find_layout(found.layout)
-    name = _BACKBONE.get(layout.name, layout.name)
-    target = _BACKBONE.get(target, target)
-    if source not in ('auto', name, layout.name):
-        raise ConversionError(f'the checkpoint has the {layout.title}, not that of source={source!r}')
-    if found.part != 'segmentor' or target not in SEGMENTOR_LAYOUTS:
+    found, backbone, heads = split_model(tensors, 'segmentor', source=source)
+    name = _SOFTWARE[found.layout.name]
+    target = _SOFTWARE.get(target, target)
+    if target not in SEGMENTOR_LAYOUTS:
         raise ConversionError(
-            f'this is a {found.part} in the {layout.title} and is to become one of {target!r}; segmentation models are '
-            f'converted between {" and ".join(SEGMENTOR_LAYOUTS)}. {found.evidence[-1]}'
+            f'segmentors are converted between {" and ".join(SEGMENTOR_LAYOUTS)}, and target={target!r} is neither'
         )
-    backbone = read_backbone(tensors, layout, prefix=found.prefix)
-    base = base_prefix(layout, found.prefix)
-    heads = {
-        key[len(base) :]: value
-        for key, value in tensors.items()
-        if not key.startswith(found.prefix) and key not in backbone.dropped
-    }
     if name != target:
         sizes = {f'C{level}': stage.out_channels for level, stage in enumerate(backbone.architecture.stages, 2)}
         parts = list(segmentor_parts(heads))
@@ -64,8 +52,8 @@ def convert_segmentor(
         heads = rename_parts(heads, parts, to_ours=target == 'mmseg', subject=subject, sizes=sizes)
     if dropped is not None:
         dropped += backbone.dropped
-    prefix = 'backbone.' if target == 'mmseg' else 'pretrained.'
-    return {**write_backbone(backbone, find_layout(target), prefix=prefix), **heads}
+    wanted = find_layout(target)
+    return {**write_backbone(backbone, wanted, prefix=wanted.prefix_in_models), **heads}
 
 
 def segmentor_parts(keys: Iterable[str]) -> Iterator[Part]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.convert.tensors import COUNTER, is_equal, is_zero
+from resnest_mm.weights.layouts.names import COUNTER
+from resnest_mm.weights.layouts.values import is_equal, is_zero
 
 _MASK: Final = 'roi_head.mask_head.'
 _PREDICTOR: Final = ('semantic_head.conv_logits.weight', 'semantic_head.conv_logits.bias')

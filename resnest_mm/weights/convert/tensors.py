@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnest_mm.errors import ConversionError
+from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.io.contents import FileError, as_tensor, unwrap
+from resnest_mm.weights.layouts.names import COUNTER
 
 Value: TypeAlias = 'Tensor | NDArray[Any]'
 Shape: TypeAlias = tuple[int, ...]
-
-COUNTER: Final = 'num_batches_tracked'
-LISTED: Final = 5
-"""How many keys of each kind a message names."""
 
 
 def as_tensors(content: object) -> dict[str, Tensor]:
@@ -48,21 +45,15 @@ def as_tensors(content: object) -> dict[str, Tensor]:
             tensors[key] = tensor
     if wrong:
         raise ConversionError(
-            'a checkpoint has floating tensors, and whole numbers in its counters; '
-            + listed('of another kind', wrong, of=len(inner))
+            'a checkpoint has floating-point tensors, and integers in its counters; '
+            f'{len(wrong)} of {len(inner)} are of another kind: {first_names(wrong)}'
         )
     return tensors
 
 
-def listed(what: str, keys: Iterable[str], *, of: int | None = None) -> str:
-    """Return how many keys of one kind there are and the first five: "7 missing: a, b, c, d, e, ..."."""
-    names = list(keys)
-    total = '' if of is None else f' of {of}'
-    more = ', ...' if len(names) > LISTED else ''
-    return f'{len(names)}{total} {what}: {", ".join(names[:LISTED])}{more}'
-
-
-def refuse(subject: str, *, unknown: Sequence[str], missing: Sequence[str], reshaped: Sequence[str]) -> None:
+def refuse(
+    subject: str, *, unknown: Sequence[str] = (), missing: Sequence[str] = (), reshaped: Sequence[str] = ()
+) -> None:
     """Raise if any of these keys is wrong.
 
     Args:
@@ -75,35 +66,9 @@ def refuse(subject: str, *, unknown: Sequence[str], missing: Sequence[str], resh
         ConversionError: Naming the first five of each kind and their number.
     """
     kinds = (('unknown', unknown), ('missing', missing), ('of another shape', reshaped))
-    if any(keys for _, keys in kinds):
-        raise ConversionError(
-            f'this is no complete {subject}: ' + '; '.join(listed(what, keys) for what, keys in kinds if keys)
-        )
-
-
-def is_zero(value: Tensor) -> bool:
-    """Say whether all elements are zero.
-
-    Raises:
-        ConversionError: On a tensor that has a shape only.
-    """
-    _needs_values(value)
-    return not bool(value.any())
-
-
-def is_equal(one: Tensor, other: Tensor) -> bool:
-    """Say whether two tensors are equal element by element.
-
-    Raises:
-        ConversionError: On tensors that have a shape only.
-    """
-    _needs_values(one, other)
-    return torch.equal(one, other)
-
-
-def _needs_values(*values: Tensor) -> None:
-    if any(value.is_meta for value in values):
-        raise ConversionError('this conversion depends on values, and the tensors have shapes only')
+    wrong = [f'{len(keys)} {what}: {first_names(keys)}' for what, keys in kinds if keys]
+    if wrong:
+        raise ConversionError(f'this is no complete {subject}: {"; ".join(wrong)}')
 
 
 def _unwrap(content: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnest_mm.errors import CheckpointError
+from resnest_mm.errors import CheckpointError, first_names
 from resnest_mm.weights.io.unpickle import PickledArray
 
 TENSOR_ENTRIES: Final = (
@@ -78,12 +78,13 @@ def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise FileError(f'it holds a {type(content).__name__}, not a dict of tensors')
     if entry is not None and not isinstance(content.get(entry), Mapping | nn.Module):
-        raise FileError(f'it has no entry {entry!r} with tensors; its entries are {_some(content)}')
+        entries = first_names(sorted(map(str, content)))
+        raise FileError(f'it has no entry {entry!r} with tensors; its entries are {entries}')
     path, found = unwrap(content, entry=entry)
     tensors = {name: as_tensor(name, value) for name, value in found.items() if _is_numeric(name, value)}
     if not tensors:
         where = f'its entry {".".join(path)!r}' if path else 'it'
-        raise FileError(f'{where} holds no tensors, only {_some(found)}')
+        raise FileError(f'{where} holds no tensors, only {first_names(sorted(map(str, found)))}')
     return Checkpoint(
         tensors=tensors,
         entry='.'.join(path) or None,
@@ -163,9 +164,3 @@ def _tensor_entry(content: Mapping[Any, Any]) -> str | None:
 
 def _is_numeric(name: object, value: object) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic | PickledArray)
-
-
-def _some(names: Iterable[object]) -> str:
-    ordered = sorted(str(name) for name in names)
-    more = f' and {len(ordered) - 5} more' if len(ordered) > 5 else ''
-    return f'{", ".join(ordered[:5])}{more}' if ordered else 'nothing'

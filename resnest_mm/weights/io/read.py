@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 import numpy as np
 import torch
 
+from resnest_mm.errors import first_names
 from resnest_mm.weights.io.contents import Checkpoint, FileError, UntrustedContentError, find_tensors
 from resnest_mm.weights.io.hashing import open_with_progress
 from resnest_mm.weights.io.unpickle import ArrayUnpickler, RefusedError
@@ -113,7 +114,7 @@ def _kind_of_zip(file: Path) -> str:
         return 'torch'
     if names and all(name.endswith('.npy') for name in names):
         return 'npz'
-    raise FileError(f'it is a zip archive without weights; it holds {", ".join(names[:3]) or "nothing"}')
+    raise FileError(f'it is a zip archive without weights; it holds {first_names(names, most=3)}')
 
 
 def _read_torch(stream: IO[bytes], trust: bool) -> Any:

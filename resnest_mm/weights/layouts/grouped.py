@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.convert.tensors import is_zero
+from resnest_mm.weights.layouts.values import is_zero
 
 
 def ungroup(weight: Tensor, groups: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The key layouts of ResNeSt backbones, one table each. A new one is a new entry of `LAYOUTS`."""
+"""The key layouts of ResNeSt backbones, one table each. To add a layout, add a table to `_TABLES`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.layouts.key_layout import OFFSET, SAME, Adapt, KeyLayout
-from resnest_mm.weights.layouts.recognition import OWN, describe_layout, from_official, recognise
+from resnest_mm.weights.layouts.key_layout import SAME, Adapt, KeyLayout
+from resnest_mm.weights.layouts.names import OFFSET
 from resnest_mm.weights.layouts.reimplementations import (
     read_glasses,
     read_zcls,
@@ -16,8 +16,6 @@ from resnest_mm.weights.layouts.reimplementations import (
     write_glasses,
     write_zcls,
 )
-
-__all__ = ['ALIASES', 'LAYOUTS', 'OWN', 'describe_layout', 'find_layout', 'from_official', 'recognise']
 
 _OFFICIAL_STEM: Final = ('conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6', 'bn1')
 _CONV_MODULES: Final = ('stem.0.conv', 'stem.0.bn', 'stem.1.conv', 'stem.1.bn', 'stem.2.conv', 'stem.2.bn')
@@ -59,7 +57,7 @@ def _zcls(name: str, title: str, write: Adapt) -> KeyLayout:
         name,
         title,
         block=_ZCLS_BLOCK,
-        unpooled=True,
+        counts_pools=False,
         prefix='backbone.',
         classifier='head.fc',
         read=read_zcls,
@@ -82,25 +80,49 @@ def _glasses(name: str, title: str, write: Adapt) -> KeyLayout:
 
 
 _TABLES: Final = (
-    KeyLayout('official', 'official (also timm) layout', stem=_OFFICIAL_STEM, classifier='fc'),
-    KeyLayout('mmdet', 'mmdet and mmseg layout', block={**SAME, OFFSET: OFFSET}, drops=('fc', 'head.fc')),
+    KeyLayout(
+        'official',
+        'official (also timm) layout',
+        stem=_OFFICIAL_STEM,
+        model_prefix='pretrained.',
+        classifier='fc',
+        heads={'segmentor': ('head', 'auxlayer')},  # of PyTorch-Encoding
+        aliases={'timm': '', 'torchhub': '', 'encoding': 'pretrained.', 'smp': ''},
+    ),
+    KeyLayout(
+        'mmdet',
+        'mmdet and mmseg layout',
+        block={**SAME, OFFSET: OFFSET},
+        model_prefix='backbone.',
+        drops=('fc', 'head.fc'),
+        heads={
+            'segmentor': ('decode_head', 'auxiliary_head'),
+            'detector': ('neck', 'rpn_head', 'roi_head', 'bbox_head', 'mask_head', 'semantic_head'),
+        },
+        entry='state_dict',
+        aliases={'mmseg': '', 'resnest_mm': ''},
+    ),
     KeyLayout(
         'detectron2',
         'detectron2 layout',
         stem=tuple(f'stem.conv1_{index}{norm}' for index in (1, 2, 3) for norm in ('', '.norm')),
         block=_DETECTRON2_BLOCK,
         stages=('res2', 'res3', 'res4', 'res5'),
-        counterless=('stem.', 'layer1.'),  # frozen, hence without statistics of their own
+        without_counters=('stem.', 'layer1.'),  # frozen there, and a frozen norm has no counter
         prefix='backbone.bottom_up.',
         drops=('fc', 'linear'),
+        heads={'detector': ('proposal_generator', 'roi_heads', 'sem_seg_head')},
+        entry='model',
+        aliases={'d2': 'backbone.bottom_up.'},
     ),
     KeyLayout(
         'mmpretrain',
         'mmpretrain layout',
         stem=_CONV_MODULES,
-        unpooled=True,
+        counts_pools=False,
         prefix='backbone.',
         classifier='head.fc',
+        entry='state_dict',
     ),
     KeyLayout(
         'gluon',
@@ -108,7 +130,7 @@ _TABLES: Final = (
         stem=_OFFICIAL_STEM,
         block={**SAME, 'conv2.bn0': 'conv2.bn'},
         norm={'weight': 'gamma', 'bias': 'beta'},
-        counterless=('',),
+        without_counters=('',),
         classifier='fc',
     ),
     _zcls('zcls', 'ZCls layout', write_zcls),
@@ -117,23 +139,22 @@ _TABLES: Final = (
     _glasses('glasses-dense', 'glasses layout with ungrouped gates', write_dense_glasses),
 )
 LAYOUTS: Final[Mapping[str, KeyLayout]] = MappingProxyType({table.name: table for table in _TABLES})
-"""All backbone layouts by name."""
+"""All layouts by name."""
+
+OWN: Final = LAYOUTS['mmdet']
+"""The layout of this package's own backbone."""
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        **dict.fromkeys(('timm', 'torchhub', 'encoding', 'smp'), 'official'),
-        **dict.fromkeys(('mmseg', 'resnest_mm'), 'mmdet'),
-        'd2': 'detectron2',
-    }
+    {alias: table.name for table in _TABLES for alias in table.aliases}
 )
-"""Other names of layouts: software with the same keys, apart from a prefix."""
+"""Other names of layouts, and the name in `LAYOUTS` that each stands for."""
 
 
 def find_layout(name: str) -> KeyLayout:
     """Return the layout of this name or alias.
 
     Raises:
-        ConversionError: There is none.
+        ConversionError: If there is none.
     """
     layout = LAYOUTS.get(ALIASES.get(name, name))
     if layout is None:

@@ -17,8 +17,8 @@ from resnest_mm.models import ResNeSt
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.detector import convert_detector
 from resnest_mm.weights.convert.stock_heads import cell_anchors
-from resnest_mm.weights.convert.tensors import COUNTER
-from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.detect import detect_layout
+from resnest_mm.weights.layouts.names import COUNTER
 from tests.support import key_lists
 
 FASTER = 'faster_rcnn_ResNeSt_50_FPN_syncbn_range-scale_1x'
@@ -114,6 +114,14 @@ def test_prefixed_and_newer_checkpoints_convert() -> None:
     converted = convert_detector({f'module.{key}': value for key, value in state.items()}, dropped=dropped)
     assert_equal(convert_detector(slim(FASTER)), converted)
     assert 'module.pixel_mean' in dropped and 'module.pixel_std' in dropped
+
+
+@pytest.mark.parametrize('target', ['detectron2', 'mmdet'])
+def test_keys_outside_the_model_are_refused(target: str) -> None:
+    """A key without the prefix of the model has no place in the result; cutting the prefix off would garble it."""
+    state = {f'module.{key}': value for key, value in slim(FASTER).items()}
+    with pytest.raises(ConversionError, match=r"detector under 'module.': 1 unknown: teachers.weight"):
+        convert_detector({**state, 'teachers.weight': torch.zeros(1)}, target=target)
 
 
 def test_mask_head_is_repeated_for_mmdets_cascade_and_only_there() -> None:
@@ -283,7 +291,7 @@ def test_mmdets_released_detectors_pass_unchanged() -> None:
         with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
             state = MODELS.build(model).state_dict()
             backbone = ResNeSt(model.backbone.depth)
-        assert (identify(state).layout, identify(state).part) == ('mmdet', 'detector')
+        assert (detect_layout(state).layout.name, detect_layout(state).part) == ('mmdet', 'detector')
         converted = convert_detector(state)
         assert {key: value.shape for key, value in converted.items()} == {k: v.shape for k, v in state.items()}
         backbone.load_state_dict(convert_backbone(state, prefix='backbone.'), strict=True, assign=True)

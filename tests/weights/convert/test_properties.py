@@ -19,8 +19,8 @@ from resnest_mm.errors import ConversionError
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.detector import convert_detector
 from resnest_mm.weights.convert.segmentor import convert_segmentor
-from resnest_mm.weights.convert.tensors import COUNTER
-from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.detect import detect_layout
+from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
 from tests.support.tiny_backbones import tiny
 from tests.weights.convert.test_detector import CASCADE, PANOPTIC, slim
@@ -164,7 +164,7 @@ def test_what_is_no_checkpoint(state: Any, source: str) -> None:
 @given(keys=st.lists(st.one_of(st.text(), st.sampled_from(sorted(OFFICIAL)), st.sampled_from(sorted(OWN)))))
 def test_keys_of_any_kind_can_be_looked_at(keys: list[str]) -> None:
     try:
-        assert identify(keys).layout in LAYOUTS
+        assert detect_layout(keys).layout in LAYOUTS.values()
     except ConversionError as error:
         assert str(error)
 

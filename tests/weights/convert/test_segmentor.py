@@ -13,7 +13,7 @@ from resnest_mm.errors import ConversionError
 from resnest_mm.models import ResNeSt
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.segmentor import convert_segmentor
-from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.detect import detect_layout
 from tests.support import key_lists
 from tests.support.tiny_backbones import scatter, tiny
 
@@ -138,7 +138,7 @@ def test_other_models_are_refused() -> None:
     backbone = {key: value for key, value in state.items() if key.startswith('pretrained.')}
     with pytest.raises(ConversionError, match='this is a backbone'):
         convert_segmentor(backbone)
-    with pytest.raises(ConversionError, match="become one of 'detectron2'"):
+    with pytest.raises(ConversionError, match="between encoding and mmseg, and target='detectron2' is neither"):
         convert_segmentor(state, target='detectron2')
     with pytest.raises(ConversionError, match="not that of source='mmseg'"):
         convert_segmentor(state, source='mmseg')
@@ -170,7 +170,7 @@ def test_mmsegs_released_models_pass_unchanged() -> None:
         with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
             state = MODELS.build(config).state_dict()
             backbone = ResNeSt(config.backbone.depth)
-        assert (identify(state).layout, identify(state).part) == ('mmdet', 'segmentor')
+        assert (detect_layout(state).layout.name, detect_layout(state).part) == ('mmdet', 'segmentor')
         converted = convert_segmentor(state)
         assert {key: value.shape for key, value in converted.items()} == {k: v.shape for k, v in state.items()}
         backbone.load_state_dict(convert_backbone(state, prefix='backbone.'), strict=True, assign=True)

@@ -6,7 +6,7 @@ import pytest
 
 from resnest_mm.errors import ConversionError
 from resnest_mm.weights.convert.backbone import convert_backbone
-from resnest_mm.weights.layouts.detect import identify
+from resnest_mm.weights.layouts.detect import DETECTABLE, detect_layout
 from resnest_mm.weights.layouts.tables import LAYOUTS
 from tests.support import key_lists
 from tests.support.tiny_backbones import tiny
@@ -19,10 +19,10 @@ STATE = dict(tiny(num_stages=1).state_dict())
 @pytest.mark.parametrize('wrapper', ['', 'module.', 'model.module.', 'ema_state_dict.'])
 def test_each_layout_is_found_behind_any_prefix(layout: str, wrapper: str) -> None:
     converted = convert_backbone(STATE, target=layout)
-    found = identify(f'{wrapper}{key}' for key in converted)
-    assert found.layout == SAME_KEYS.get(layout, layout)
+    found = detect_layout(f'{wrapper}{key}' for key in converted)
+    assert found.layout.name == SAME_KEYS.get(layout, layout)
     assert (found.part, found.prefix) == ('backbone', wrapper + LAYOUTS[layout].prefix)
-    assert all(f'is a key of the {LAYOUTS[found.layout].title}' in line for line in found.evidence[:3])
+    assert all(f'is a key of the {found.layout.title}' in line for line in found.evidence[:3])
     assert found.evidence[0].startswith(found.prefix)
 
 
@@ -30,7 +30,7 @@ def test_each_layout_is_found_behind_any_prefix(layout: str, wrapper: str) -> No
 def test_classifier_is_no_reason_to_call_it_a_model(head: str) -> None:
     layout, prefix = ('official', '') if head == 'fc' else ('mmpretrain', 'backbone.')
     keys = [*convert_backbone(STATE, target=layout), f'{head}.weight', f'{head}.bias']
-    assert (identify(keys).part, identify(keys).prefix) == ('backbone', prefix)
+    assert (detect_layout(keys).part, detect_layout(keys).prefix) == ('backbone', prefix)
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,40 @@ def test_classifier_is_no_reason_to_call_it_a_model(head: str) -> None:
     ],
 )
 def test_whole_models_are_told_apart(keys: list[str], layout: str, part: str, prefix: str) -> None:
-    found = identify(keys)
-    assert (found.layout, found.part) == (layout, part)
+    found = detect_layout(keys)
+    assert (found.layout.name, found.part) == (layout, part)
     assert found.prefix.startswith(prefix)
-    endings = {'backbone': 'but a classifier at most', 'model': 'is of no backbone'}
-    assert found.evidence[-1].endswith(endings.get(part, f'of a {part}'))
+    endings = {'backbone': 'except a classifier at most', 'model': 'is not a key of a backbone'}
+    assert found.evidence[-1].endswith(endings.get(part, f'is a key of a {part}'))
 
 
 @pytest.mark.parametrize(
     ('keys', 'message'),
     [
         ([], 'among the 0 keys'),
-        (['a', 'b', 'c', 'd'], 'among the 4 keys, the first being a, b, c; they look like no layout known here'),
-        (['layer1.0.conv1.weight', 'conv1.weight'], 'a ResNet without split attention'),
+        (
+            ['a', 'b', 'c', 'd'],
+            r'among the 4 keys \(a, b, c and 1 more\)\. Known are official, mmdet, .*name it as the source',
+        ),
+        (['layer1.0.conv1.weight', 'conv1.weight'], 'among the 2 keys .* of a ResNet without split attention'),
+        (
+            [key for key in STATE if key != 'stem.1.weight'],
+            'the mmdet and mmseg layout is closest, but has stem.1.weight',
+        ),
         ([f'{w}.{key}' for w in ('teacher', 'student') for key in STATE], r"several .*'teacher.' .* 'student.' "),
     ],
 )
 def test_what_is_no_single_resnest_is_an_error(keys: list[str], message: str) -> None:
     with pytest.raises(ConversionError, match=message):
-        identify(keys)
+        detect_layout(keys)
+
+
+def test_layouts_that_keys_cannot_tell_apart_have_the_same_keys() -> None:
+    """Markers decide alone: two layouts may share them only if they differ in values, not in any other key."""
+    for layout in LAYOUTS.values():
+        (first,) = (other for other in DETECTABLE if other.markers == layout.markers)
+        for pooled in (False, True):
+            assert [layout.foreign_key(key, pooled=pooled) for key in STATE] == [
+                first.foreign_key(key, pooled=pooled) for key in STATE
+            ]
+    assert {name: same for name, same in SAME_KEYS.items() if LAYOUTS[name] in DETECTABLE} == {}
