@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from mmcv.cnn import build_conv_layer
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
+from resnest_mm.models.layers.norm import NormFactory
+from resnest_mm.models.layers.norm_config import norm_factory
 from resnest_mm.models.layers.plugins import BlockPlugin, attach_plugins, run_plugins
-from resnest_mm.models.plan import BlockPlan
-from resnest_mm.models.split_attention import NormFactory, SplitAttention
-
-
-@dataclass(frozen=True)
-class BlockSettings:
-    """What all bottlenecks of a backbone share.
-
-    Args:
-        radix: Splits in each cardinal group.
-        groups: Cardinal groups.
-        reduction_factor: Divisor of the gate's width.
-        avd_first: Whether the average pool stands before the split attention instead of behind it.
-        conv_cfg: Config of the plain convolutions for mmcv, None for torch's.
-        dcn: Config of the deformable convolutions, None where there are none.
-        norm: Builds the norms.
-        pooled_norm: Builds the norms behind the global pooling.
-    """
-
-    radix: int
-    groups: int
-    reduction_factor: int
-    avd_first: bool
-    conv_cfg: Mapping[str, Any] | None
-    dcn: Mapping[str, Any] | None
-    norm: NormFactory
-    pooled_norm: NormFactory
+from resnest_mm.models.plan import BlockPlan, BlockSettings
+from resnest_mm.models.split_attention import SplitAttention
 
 
 class Bottleneck(nn.Module):
-    """A residual block whose 3x3 convolution is a split attention.
+    """A residual block with a split attention instead of the 3x3 convolution.
 
-    There is no norm behind `conv2`: its norm and ReLU stand inside it, on the splits, before they are blended.
+    There is no norm after `conv2`: the split attention has its own norm and ReLU, on the splits before they are summed.
 
     Args:
         plan: Channels, stride and dilation of this block.
-        settings: What it shares with the others.
+        settings: Settings that all blocks of the network share.
         plugins: Layers to insert, with their positions.
 
     Shape:
@@ -58,9 +34,10 @@ class Bottleneck(nn.Module):
 
     def __init__(self, plan: BlockPlan, *, settings: BlockSettings, plugins: Sequence[BlockPlugin] = ()) -> None:
         super().__init__()
+        norm = norm_factory(settings.norm_cfg)
         pool = nn.AvgPool2d(kernel_size=3, stride=plan.stride, padding=1) if plan.pooled else nn.Identity()
         self.conv1 = build_conv_layer(settings.conv_cfg, plan.in_channels, plan.width, kernel_size=1, bias=False)
-        self.bn1 = settings.norm(plan.width)
+        self.bn1 = norm(plan.width)
         self.pool_before = pool if settings.avd_first else nn.Identity()
         self.conv2 = SplitAttention(
             plan.width,
@@ -69,14 +46,14 @@ class Bottleneck(nn.Module):
             groups=settings.groups,
             radix=settings.radix,
             reduction_factor=settings.reduction_factor,
-            norm=settings.norm,
-            pooled_norm=settings.pooled_norm,
+            norm=norm,
+            pooled_norm=norm_factory(settings.attn_norm_cfg),
         )
-        self.pool_behind = nn.Identity() if settings.avd_first else pool
+        self.pool_after = nn.Identity() if settings.avd_first else pool
         self.conv3 = build_conv_layer(settings.conv_cfg, plan.width, plan.out_channels, kernel_size=1, bias=False)
-        self.bn3 = settings.norm(plan.out_channels)
+        self.bn3 = norm(plan.out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _build_shortcut(plan, settings) if plan.shortcut else None
+        self.downsample = _build_shortcut(plan, settings, norm) if plan.shortcut else None
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path > 0 else nn.Identity()
         self.plugin_layers = attach_plugins(self, plugins, width=plan.width, out_channels=plan.out_channels)
 
@@ -86,7 +63,7 @@ class Bottleneck(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))  # [N, width, H, W]
         x = run_plugins(self, self.plugin_layers, 'after_conv1', x)
         x = self.conv2(self.pool_before(x))
-        x = run_plugins(self, self.plugin_layers, 'after_conv2', self.pool_behind(x))  # [N, width, H/s, W/s]
+        x = run_plugins(self, self.plugin_layers, 'after_conv2', self.pool_after(x))  # [N, width, H/s, W/s]
         x = self.bn3(self.conv3(x))  # [N, out, H/s, W/s]
         x = run_plugins(self, self.plugin_layers, 'after_conv3', x)
         y: Tensor = self.relu(self.drop_path(x) + shortcut)
@@ -114,11 +91,11 @@ def _build_split_conv(plan: BlockPlan, settings: BlockSettings) -> nn.Module:
     return conv
 
 
-def _build_shortcut(plan: BlockPlan, settings: BlockSettings) -> nn.Sequential:
+def _build_shortcut(plan: BlockPlan, settings: BlockSettings, norm: NormFactory) -> nn.Sequential:
     stride = plan.stride
     pool = nn.AvgPool2d(kernel_size=stride, stride=stride, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(
         pool if stride > 1 else nn.Identity(),
         build_conv_layer(settings.conv_cfg, plan.in_channels, plan.out_channels, kernel_size=1, bias=False),
-        settings.norm(plan.out_channels),
+        norm(plan.out_channels),
     )

@@ -1,7 +1,8 @@
-"""Which parts of a backbone stand still in training."""
+"""Freeze parts of a backbone, or the running statistics of its norms, during training."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 from torch import nn
@@ -10,29 +11,36 @@ from resnest_mm.models.layers.norm import has_running_stats
 
 
 def freeze(parts: Iterable[nn.Module]) -> None:
-    """Stop gradients, running statistics and everything random in `parts`."""
+    """Freeze parts: no gradients, and eval mode, so neither running statistics change nor paths are dropped."""
     for part in parts:
         part.eval()
         part.requires_grad_(False)
 
 
-def stop_running_stats(backbone: nn.Module) -> None:
-    """Put all norms that keep running statistics in eval mode; their affine parameters still train."""
+def keep_norms_in_eval_mode(backbone: nn.Module) -> None:
+    """Put all norms with running statistics in eval mode; their weights and biases are still trained."""
     for module in backbone.modules():
         if has_running_stats(module):
             module.eval()
 
 
-def describe_frozen(*, frozen_stages: int, norm_eval: bool) -> str:
-    """Return in words what stands still, an empty text where nothing does.
+def warn_of_frozen_random_weights(*, frozen_stages: int, norm_eval: bool) -> bool:
+    """Warn that parts without loaded weights are frozen, if any are, and return whether the warning was given.
 
     Args:
         frozen_stages: -1 for none, 0 for the stem, k for the stem and stages 1 to k.
-        norm_eval: Whether all running statistics stand still.
+        norm_eval: Whether all norms are kept in eval mode.
     """
     frozen = []
     if frozen_stages >= 0:
         frozen.append('the stem' + (f' and stages 1 to {frozen_stages}' if frozen_stages else ''))
     if norm_eval:
         frozen.append('the running statistics of all norms')
-    return ' and '.join(frozen)
+    if frozen:
+        warnings.warn(
+            f'frozen_stages={frozen_stages} and norm_eval={norm_eval} freeze {" and ".join(frozen)} of a ResNeSt that '
+            'no weights were loaded into: they stay at their random or initial values. Give '
+            'init_cfg=dict(type="Pretrained", checkpoint=...), or train with frozen_stages=-1 and norm_eval=False',
+            stacklevel=4,
+        )
+    return bool(frozen)

@@ -1,20 +1,18 @@
-"""From `init_cfg` to initial weights."""
+"""Initial weights: the `init_cfg` and `pretrained` arguments, and the special cases of this network."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from resnest_mm.models.arguments.checks import boolean
 from resnest_mm.models.arguments.layer_configs import trial
-
-if TYPE_CHECKING:
-    from resnest_mm.models.resnest import ResNeSt
+from resnest_mm.models.bottleneck import Bottleneck
 
 InitConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -22,23 +20,26 @@ KAIMING: Final = (
     {'type': 'Kaiming', 'layer': ['Conv2d', 'DeformConv2d', 'ModulatedDeformConv2d']},
     {'type': 'Constant', 'val': 1, 'layer': ['_BatchNorm', 'GroupNorm']},
 )
-"""The initialisation where none is asked for: normal with variance 2 / fan_out, norms at one."""
+"""The default initialisation: convolutions normal with variance 2 / fan_out, weights of norms 1."""
 
 _RESNET_NAME: Final = re.compile(r'[a-z0-9+-]+://(.*/)?(wide_)?resnet[^/]*')
 _PRETRAINED_TYPES: Final = ('Pretrained', 'PretrainedInit', 'resnest_mm.Pretrained')
 
 
 def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Return the generic initialisers and the config of the checkpoint to load over them, if there is one.
+    """Split the initialisation into initialisers and the config of a checkpoint, which is loaded after them.
 
     Args:
-        init_cfg: An initialiser config of mmengine, several, or None.
+        init_cfg: One or several initialiser configs of mmengine, or None.
         pretrained: A checkpoint, short for a `Pretrained` config.
 
+    Returns:
+        The initialiser configs, and the config of the checkpoint or None.
+
     Raises:
-        TypeError: Where an entry is no dict with a type.
-        ValueError: On both arguments at once, on two checkpoints, on the name of ResNet weights, and on an initialiser
-            that is unknown or cannot be built.
+        TypeError: An entry is not a dict with a type.
+        ValueError: Both arguments are given, there are two checkpoints, the checkpoint is a ResNet's, or an initialiser
+            is unknown or cannot be built.
     """
     if pretrained is not None:
         if not isinstance(pretrained, str):
@@ -62,20 +63,20 @@ def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[d
         _check_pretrained(entry)
         entry['type'] = 'resnest_mm.Pretrained'
     for entry in generic:
-        with trial(f'init_cfg entry {entry} cannot be honoured'):
+        with trial(f'init_cfg entry {entry} cannot be used'):
             WEIGHT_INITIALIZERS.build({key: value for key, value in entry.items() if key != 'override'})
     return generic, checkpoints[0] if checkpoints else None
 
 
-def prepare_pretrained(backbone: ResNeSt, pretrained: Mapping[str, Any] | None) -> Callable[[], None]:
-    """Return a function that loads the checkpoint, after reading it and checking that it fits.
+def prepare_pretrained(backbone: nn.Module, pretrained: Mapping[str, Any] | None) -> Callable[[], None]:
+    """Read a checkpoint, check that it fits, and return a function that loads it.
 
     Args:
-        backbone: The backbone, which stays as it is until the function is called.
-        pretrained: Config of the checkpoint; None gives a function that does nothing.
+        backbone: The backbone; it does not change before the returned function is called.
+        pretrained: Config of the checkpoint; None returns a function that does nothing.
 
     Raises:
-        CheckpointError: On a file that cannot be read or does not fit.
+        CheckpointError: The file cannot be read or does not fit.
     """
     if pretrained is None:
         return lambda: None
@@ -83,25 +84,26 @@ def prepare_pretrained(backbone: ResNeSt, pretrained: Mapping[str, Any] | None) 
     return load
 
 
-def reset_offsets(backbone: ResNeSt) -> None:
-    """Set the offsets of deformable convolutions to zero, which a generic initialiser takes for plain convolutions."""
-    for block in backbone.bottlenecks:
+def reset_offsets(blocks: Iterable[Bottleneck]) -> None:
+    """Set the offset convolutions of deformable convolutions to zero; initialisers treat them as plain convolutions."""
+    for block in blocks:
         offsets = getattr(block.conv2.conv, 'conv_offset', None)
         if offsets is not None:
             offsets.reset_parameters()
 
 
-def zero_last_norms(backbone: ResNeSt) -> None:
-    """Make every block with an identity shortcut an identity."""
-    for block in backbone.bottlenecks:
+def zero_last_norms(blocks: Iterable[Bottleneck]) -> None:
+    """Set the weight of each block's last norm to zero, so that the block returns its shortcut."""
+    for block in blocks:
         nn.init.zeros_(cast(Tensor, block.bn3.weight))
 
 
 @contextlib.contextmanager
 def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Give the modules back the parameters and buffers that they have now.
+    """Restore the parameters and buffers of modules at the end of a `with`.
 
-    Plugins start as their constructors leave them, often as an identity that the generic initialisers would undo.
+    Plugins keep the initial values of their constructors. These often make the plugin an identity, which an initialiser
+    would undo.
     """
     kept = [(tensor, tensor.clone()) for module in modules for tensor in module.state_dict().values()]
     yield

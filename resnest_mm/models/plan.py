@@ -1,12 +1,13 @@
-"""From arguments to what will be built, as plain data: no tensors, no modules."""
+"""The plan of a network as plain data: it is made and checked before the first layer is built."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-EXPANSION = 4
-"""Output channels of a bottleneck per inner channel of a 64-wide one."""
+EXPANSION: Final = 4
+"""Output channels of a bottleneck, divided by its inner channels at `base_width=64` and one group."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class BlockPlan:
         in_channels: Input channels.
         width: Channels between its 1x1 convolutions, all cardinal groups together.
         out_channels: Output channels.
-        stride: How much it reduces the resolution.
+        stride: Stride of the block.
         dilation: Dilation of its 3x3 convolution.
-        pooled: Whether a 3x3 average pool, instead of the convolution, takes the stride.
-        shortcut: Whether the shortcut needs a projection.
-        drop_path: Probability in [0, 1) that its residual branch is dropped in training.
+        pooled: Whether a 3x3 average pool has the stride instead of the 3x3 convolution.
+        shortcut: Whether the shortcut has a 1x1 convolution.
+        drop_path: Probability in [0, 1) that the residual branch is dropped in training.
         dcn: Whether its 3x3 convolution is deformable.
     """
 
@@ -38,11 +39,45 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: its bottlenecks, output channels and the stride of its output to the image."""
+    """One stage: its bottlenecks, its output channels, and the stride of its output relative to the image."""
 
     blocks: tuple[BlockPlan, ...]
     out_channels: int
     out_stride: int
+
+
+@dataclass(frozen=True)
+class BlockSettings:
+    """The settings that all bottlenecks of a network share.
+
+    Args:
+        radix: Splits in each cardinal group.
+        groups: Cardinal groups.
+        reduction_factor: Divisor of the gate's hidden channels.
+        avd_first: Whether the average pool is before the split attention instead of after it.
+        conv_cfg: Config of the plain convolutions for mmcv; None means torch's.
+        dcn: Config of the deformable convolutions; None means no deformable convolutions.
+        norm_cfg: Config of the norms.
+        attn_norm_cfg: Config of the norms after the global pooling.
+    """
+
+    radix: int
+    groups: int
+    reduction_factor: int
+    avd_first: bool
+    conv_cfg: Mapping[str, Any] | None
+    dcn: Mapping[str, Any] | None
+    norm_cfg: Mapping[str, Any]
+    attn_norm_cfg: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A whole network: the channels of its stem, its stages, and the settings of all bottlenecks."""
+
+    stem_channels: int
+    stages: tuple[StagePlan, ...]
+    block_settings: BlockSettings
 
 
 def plan_stages(
@@ -62,7 +97,7 @@ def plan_stages(
     stage_with_dcn: Sequence[bool],
     dcn_on_strided: bool,
 ) -> tuple[StagePlan, ...]:
-    """Return the plan of each stage; the sequences have one entry a stage.
+    """Return the plan of each stage. Sequences have one entry for each stage unless said otherwise.
 
     Args:
         blocks_per_stage: Bottlenecks in each stage, at least 1.
@@ -72,13 +107,13 @@ def plan_stages(
         base_width: Channels of a cardinal group in a 64-channel bottleneck.
         strides: Stride of each stage.
         dilations: Dilation of each stage.
-        multi_grid: Dilations of the last stage's bottlenecks one by one, None to follow `dilations`.
-        contract_dilation: Whether the first bottleneck of a dilated stage has half its dilation.
-        avg_down_stride: Whether a 3x3 average pool takes the strides instead of the 3x3 convolutions.
-        avd_in_dilated: Whether the first bottleneck of stages 2 to 4 keeps that pool where its stride is 1.
+        multi_grid: Dilation of each bottleneck in the last stage; None means that stage's entry in `dilations`.
+        contract_dilation: Whether the first bottleneck of a dilated stage has half of the stage's dilation.
+        avg_down_stride: Whether 3x3 average pools have the strides instead of the 3x3 convolutions.
+        avd_in_dilated: Whether the first bottleneck of stages 2 to 4 has that pool even if its stride is 1.
         drop_path_rate: Drop probability of the last bottleneck; it rises linearly from 0 at the first.
         stage_with_dcn: Which stages have deformable convolutions.
-        dcn_on_strided: Whether a deformable stage has one also in its strided bottleneck.
+        dcn_on_strided: Whether bottlenecks with a stride have them, too.
 
     Source: `ResNet._make_layer` of zhanghang1989/ResNeSt@1dfb3e8; `multi_grid` as in mmsegmentation 1.2.2.
     """
@@ -116,7 +151,7 @@ def plan_stages(
 
 
 def norm_widths(plans: Sequence[StagePlan], *, stem_channels: int, radix: int) -> set[int]:
-    """Return how many channels the norms outside the attention's gate have."""
+    """Return the numbers of channels of all norms except those inside the gates."""
     blocks = [block for plan in plans for block in plan.blocks]
     return {stem_channels // 2, stem_channels} | {
         channels for block in blocks for channels in (block.width, block.width * radix, block.out_channels)

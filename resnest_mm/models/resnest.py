@@ -1,19 +1,21 @@
-"""The backbone."""
+"""The ResNeSt backbone."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from resnest_mm.models.arguments import architecture as arguments
-from resnest_mm.models.arguments import checks, layer_configs
+from resnest_mm.models.arguments.checks import boolean, integer, stage_indices
 from resnest_mm.models.arguments.keywords import explain_unknown_keywords
-from resnest_mm.models.bottleneck import BlockSettings, Bottleneck
-from resnest_mm.models.freezing import describe_frozen, freeze, stop_running_stats
+from resnest_mm.models.arguments.network import plan_network
+from resnest_mm.models.arguments.plugins import plan_plugins
+from resnest_mm.models.arguments.refused import REFUSED_KEYWORDS, check_style
+from resnest_mm.models.arguments.variant import resolve_variant
+from resnest_mm.models.bottleneck import Bottleneck
+from resnest_mm.models.freezing import freeze, keep_norms_in_eval_mode, warn_of_frozen_random_weights
 from resnest_mm.models.initialization import (
     KAIMING,
     InitConfig,
@@ -23,66 +25,63 @@ from resnest_mm.models.initialization import (
     unchanged,
     zero_last_norms,
 )
-from resnest_mm.models.layers.norm import BATCH_NORM, norm_factory, pooled_norm_cfg
-from resnest_mm.models.layers.plugins import plan_plugins
-from resnest_mm.models.plan import norm_widths
-from resnest_mm.models.split_attention import gate_channels
+from resnest_mm.models.layers.norm_config import norm_factory
 from resnest_mm.models.stage import Stage
 from resnest_mm.models.stem import build_stem
-from resnest_mm.models.variants import BLOCKS_PER_STAGE
 from resnest_mm.registry import MODELS
 
 
 @MODELS.register_module()
 class ResNeSt(BaseModule):
-    """ResNeSt, a ResNet with split attention, as a backbone with one feature map a stage.
+    """ResNeSt, a ResNet with split attention, as a backbone that returns one feature map per stage.
 
     Args:
         depth: 14, 26, 50, 101, 152, 200 or 269.
-        variant: Name of a network, a key of `resnest_mm.models.VARIANTS`, instead of `depth` or agreeing with it.
+        variant: Name of a network, a key of `resnest_mm.models.VARIANTS`. It replaces `depth`, or must agree with it.
         in_channels: Channels of the image.
-        stem_channels: Output channels of the stem, even; None means 64 up to depth 50 and 128 beyond, as released.
+        stem_channels: Output channels of the stem, even; None means 64 up to depth 50 and 128 above, as released.
         base_channels: Inner channels of the first stage's bottlenecks at `base_width=64` and one group.
-        num_stages: Stages to build, 1 to 4.
+        num_stages: Number of stages to build, 1 to 4.
         strides: Stride of each stage; None means 1, 2, 2, 2.
         dilations: Dilation of each stage; None means 1.
-        out_indices: Stages whose maps are returned, from 0, rising; None means all.
-        radix: Splits in each cardinal group, at least 1; 1 gates by a sigmoid. None means the variant's, 2.
+        out_indices: Indices of the stages whose feature maps are returned, from 0, rising; None means all.
+        radix: Splits in each cardinal group, at least 1; 1 means a sigmoid gate. None means the variant's, 2.
         groups: Cardinal groups, at least 1. None means the variant's, 1.
         base_width: Channels of one cardinal group in a 64-channel bottleneck. None means the variant's, 64.
-        reduction_factor: Divisor of the attention's hidden width, at least 1.
-        avg_down_stride: Whether a 3x3 average pool takes the strides instead of the 3x3 convolutions.
-        avd_first: Whether that pool stands before the convolution. None means the variant's, False.
-        avd_in_dilated: Whether the first block of stages 2 to 4 keeps that pool where its stride is 1, as in the
-            official dilated networks. False is what mmdet's and mmseg's ResNeSt do.
-        contract_dilation: Whether the first block of a dilated stage has half its dilation, as in the official
+        reduction_factor: Divisor of the attention's hidden channels, at least 1.
+        avg_down_stride: Whether 3x3 average pools have the strides instead of the 3x3 convolutions.
+        avd_first: Whether these pools are before the convolutions instead of after. None means the variant's, False.
+        avd_in_dilated: Whether the first block of stages 2 to 4 has its pool even if its stride is 1, as in the
+            official dilated networks. False is the behaviour of mmdet's and mmseg's ResNeSt.
+        contract_dilation: Whether the first block of a dilated stage has half of its dilation, as in the official
             networks.
-        multi_grid: Dilations of the last stage's blocks one by one; None follows `dilations`.
+        multi_grid: Dilation of each block in the last stage; None means that stage's entry in `dilations`.
         style: Only 'pytorch'.
         conv_cfg: Config of the convolutions; None means plain ones.
         norm_cfg: Config of all norms; None means `dict(type='BN', requires_grad=True)`.
-        attn_norm_cfg: Config of the norm behind the global pooling of the attention. None means `norm_cfg` where that
-            is a batch norm, else a group norm with one group.
-        norm_eval: Whether all running statistics stand still in training.
-        frozen_stages: Parts without training: -1 none, 0 the stem, k the stem and stages 1 to k.
-        dcn: Config of deformable convolutions, `dict(type='DCN' or 'DCNv2')`, with `deform_groups` (the radix if left
-            out) and `fallback_on_stride` (False), which keeps a plain convolution in the blocks with a stride.
-        stage_with_dcn: Which stages have them; None means none.
+        attn_norm_cfg: Config of the norms after the global pooling in the attention. None means `norm_cfg` if that is a
+            batch norm, otherwise a group norm with one group.
+        norm_eval: Keep all norm layers in eval mode during training, so their running statistics do not change.
+        frozen_stages: Frozen parts: -1 none, 0 the stem, k the stem and stages 1 to k.
+        dcn: Config of deformable convolutions, `dict(type='DCN' or 'DCNv2')`. Optional keys: `deform_groups` (default:
+            the radix) and `fallback_on_stride` (default False), which keeps plain convolutions in blocks with a stride.
+        stage_with_dcn: Which stages have deformable convolutions; None means none.
         plugins: Extra layers, entries `dict(cfg=dict(type=...), position='after_conv1|2|3', stages=(...))`.
-        with_cp: Whether blocks compute their activations again in the backward pass to save memory. Under
-            `torch.compile` the compiler decides about that instead.
-        drop_path_rate: Drop probability in [0, 1) of the last block's residual branch; rises linearly from 0.
-        zero_init_residual: Whether the last norm of each block starts at zero, which makes the block an identity.
+        with_cp: Whether activations are recomputed in the backward pass to save memory. Under `torch.compile` the
+            compiler decides about this instead.
+        drop_path_rate: Drop probability in [0, 1) of the last block's residual branch; it rises linearly from 0.
+        zero_init_residual: Whether the weight of each block's last norm starts at zero, so that the block starts as its
+            shortcut.
         pretrained: Short for `init_cfg=dict(type='Pretrained', checkpoint=pretrained)`.
-        init_cfg: Initialisation for mmengine. A `Pretrained` one must fill the whole backbone unless it says
+        init_cfg: Initialisation for mmengine. A `Pretrained` checkpoint must fill the whole backbone unless it has
             `strict=False`. None means Kaiming.
 
     Shape:
-        input [N, in_channels, H, W], output a tuple of maps [N, out_channels[i], ceil(H/out_strides[i]), ...].
+        input [N, in_channels, H, W], output a tuple of feature maps [N, out_channels[i], ceil(H/out_strides[i]), ...].
 
     Raises:
-        TypeError: On an unknown keyword or a value of the wrong type.
-        ValueError: On a value out of range, a contradiction, or something that cannot be honoured.
+        TypeError: A keyword is unknown, or an argument has the wrong type.
+        ValueError: An argument is out of range, two contradict each other, or a layer cannot be built.
 
     Source: arXiv:2004.08955; equals zhanghang1989/ResNeSt@1dfb3e8.
 
@@ -100,7 +99,7 @@ class ResNeSt(BaseModule):
         (1, 2048, 2, 3)
     """
 
-    @explain_unknown_keywords(refused=arguments.REFUSED_KEYWORDS)
+    @explain_unknown_keywords(refused=REFUSED_KEYWORDS)
     def __init__(
         self,
         depth: int | None = None,
@@ -137,8 +136,8 @@ class ResNeSt(BaseModule):
         pretrained: str | None = None,
         init_cfg: InitConfig = None,
     ) -> None:
-        arguments.check_style(style)
-        architecture = arguments.resolve_architecture(
+        check_style(style)
+        resolved = resolve_variant(
             depth=depth,
             variant=variant,
             stem_channels=stem_channels,
@@ -147,118 +146,90 @@ class ResNeSt(BaseModule):
             base_width=base_width,
             avd_first=avd_first,
         )
-        num_stages = checks.integer('num_stages', num_stages, least=1, most=4)
-        reduction_factor = checks.integer('reduction_factor', reduction_factor, least=1)
-        stage_with_dcn = (False,) * num_stages if stage_with_dcn is None else stage_with_dcn
-        stage_with_dcn = checks.booleans('stage_with_dcn', stage_with_dcn, length=num_stages, what='stage')
-        dcn = layer_configs.deform_config(dcn, stage_with_dcn, radix=architecture.radix)
-        blocks_per_stage = BLOCKS_PER_STAGE[architecture.depth][:num_stages]
-        plans = arguments.plan_network(
-            architecture,
-            blocks_per_stage,
+        plan = plan_network(
+            resolved,
+            num_stages=num_stages,
             base_channels=base_channels,
             strides=strides,
             dilations=dilations,
             multi_grid=multi_grid,
             contract_dilation=contract_dilation,
+            reduction_factor=reduction_factor,
             avg_down_stride=avg_down_stride,
             avd_in_dilated=avd_in_dilated,
             drop_path_rate=drop_path_rate,
-            stage_with_dcn=stage_with_dcn,
-            dcn_on_strided=not (dcn or {}).get('fallback_on_stride', False),
-        )
-        arguments.check_widths(plans, architecture, reduction_factor=reduction_factor)
-        layer_configs.check_deform_groups(dcn, plans, radix=architecture.radix)
-        out_indices = range(num_stages) if out_indices is None else out_indices
-        out_indices = checks.stage_indices('out_indices', out_indices, num_stages=num_stages)
-        norm_cfg = layer_configs.norm_config(
-            'norm_cfg',
-            BATCH_NORM if norm_cfg is None else norm_cfg,
-            channels=norm_widths(plans, stem_channels=architecture.stem_channels, radix=architecture.radix),
-            size=2,
-        )
-        attn_norm_cfg = layer_configs.norm_config(
-            'attn_norm_cfg',
-            pooled_norm_cfg(norm_cfg) if attn_norm_cfg is None else attn_norm_cfg,
-            channels=[
-                gate_channels(block.width, radix=architecture.radix, reduction_factor=reduction_factor)
-                for plan in plans
-                for block in plan.blocks
-            ],
-            size=1,
-        )
-        settings = BlockSettings(
-            radix=architecture.radix,
-            groups=architecture.groups,
-            reduction_factor=reduction_factor,
-            avd_first=architecture.avd_first,
-            conv_cfg=layer_configs.conv_config(conv_cfg),
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            attn_norm_cfg=attn_norm_cfg,
             dcn=dcn,
-            norm=norm_factory(norm_cfg),
-            pooled_norm=norm_factory(attn_norm_cfg),
+            stage_with_dcn=stage_with_dcn,
         )
-        in_channels = checks.integer('in_channels', in_channels, least=1)
-        with_cp = checks.boolean('with_cp', with_cp)
-        frozen_stages = checks.integer('frozen_stages', frozen_stages, least=-1, most=num_stages)
-        norm_eval = checks.boolean('norm_eval', norm_eval)
-        zero_init_residual = checks.boolean('zero_init_residual', zero_init_residual)
-        plugins_by_stage = plan_plugins(plugins, plans)
-        generic_init, pretrained_init = split_init_cfg(init_cfg, pretrained)
+        plugins_by_stage = plan_plugins(plugins, plan.stages)
+        initialisers, pretrained_init = split_init_cfg(init_cfg, pretrained)
+        out_indices = range(num_stages) if out_indices is None else out_indices
+        in_channels = integer('in_channels', in_channels, least=1)
+        with_cp = boolean('with_cp', with_cp)
 
-        super().__init__(init_cfg=generic_init or [dict(entry) for entry in KAIMING])
-        self.has_default_init = not generic_init
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.zero_init_residual = zero_init_residual
+        super().__init__(init_cfg=initialisers or [dict(entry) for entry in KAIMING])
+        self.has_default_init = not initialisers
         self.pretrained_init = pretrained_init
+        self.zero_init_residual = boolean('zero_init_residual', zero_init_residual)
+        self.frozen_stages = integer('frozen_stages', frozen_stages, least=-1, most=num_stages)
+        self.norm_eval = boolean('norm_eval', norm_eval)
         self.has_loaded_weights = False
         self.warned_of_frozen_random_weights = False
-        self.out_indices = out_indices
-        self.out_channels = tuple(plans[index].out_channels for index in out_indices)
-        self.out_strides = tuple(plans[index].out_stride for index in out_indices)
+        self.out_indices = stage_indices('out_indices', out_indices, num_stages=num_stages)
+        self.out_channels = tuple(plan.stages[index].out_channels for index in self.out_indices)
+        self.out_strides = tuple(plan.stages[index].out_stride for index in self.out_indices)
 
-        self.stem = build_stem(in_channels, architecture.stem_channels, conv_cfg=settings.conv_cfg, norm=settings.norm)
+        settings = plan.block_settings
+        norm = norm_factory(settings.norm_cfg)
+        self.stem = build_stem(in_channels, plan.stem_channels, conv_cfg=settings.conv_cfg, norm=norm)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        for index, plan in enumerate(plans):
-            blocks = [Bottleneck(block, settings=settings, plugins=plugins_by_stage[index]) for block in plan.blocks]
+        for index, (stage, stage_plugins) in enumerate(zip(plan.stages, plugins_by_stage, strict=True)):
+            blocks = (Bottleneck(block, settings=settings, plugins=stage_plugins) for block in stage.blocks)
             self.add_module(f'layer{index + 1}', Stage(blocks, with_cp=with_cp))
         self.stage_names = tuple(f'layer{index + 1}' for index in range(num_stages))
+
         self.register_load_state_dict_pre_hook(_note_loaded_weights)
-        self._hold_still()
+        self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in `out_indices`."""
-        x = self.maxpool(self.stem(x))  # [N, stem, H/4, W/4]
-        maps = []
+        """Return the feature maps of the stages in `out_indices`."""
+        x = self.maxpool(self.stem(x))  # [N, stem_channels, H/4, W/4]
+        feature_maps = []
         for index, name in enumerate(self.stage_names[: self.out_indices[-1] + 1]):
             x = getattr(self, name)(x)  # [N, C_i, H/s_i, W/s_i]
             if index in self.out_indices:
-                maps.append(x)
-        return tuple(maps)
+                feature_maps.append(x)
+        return tuple(feature_maps)
 
     def train(self, mode: bool = True) -> ResNeSt:
-        """Switch to training or evaluation, except what is frozen; return self."""
+        """Set training or eval mode, except for frozen parts, and return self."""
         super().train(mode)
-        self._hold_still()
+        self._freeze_stages()
         if mode:
             self._warn_of_frozen_random_weights()
         return self
 
     def init_weights(self) -> None:
-        """Initialise all weights as the configuration says; offsets start at zero unless a checkpoint has them."""
+        """Initialise all weights, then load the checkpoint if there is one.
+
+        Offsets of deformable convolutions start at zero unless the checkpoint has them.
+        """
         if self.is_init:
             return
         load_checkpoint = prepare_pretrained(self, self.pretrained_init)
         with unchanged(self.plugin_modules if self.has_default_init else ()):
             super().init_weights()
-        reset_offsets(self)
+        reset_offsets(self.bottlenecks)
         if self.zero_init_residual:
-            zero_last_norms(self)
+            zero_last_norms(self.bottlenecks)
         load_checkpoint()
 
     @property
     def added_keys(self) -> frozenset[str]:
-        """Return the state-dict keys of plugins and deformable offsets, which no classifier's checkpoint has."""
+        """Return the state-dict keys of plugins and offset convolutions, which no checkpoint of a classifier has."""
         return frozenset(
             key
             for stage in self.stage_names
@@ -269,30 +240,25 @@ class ResNeSt(BaseModule):
 
     @property
     def bottlenecks(self) -> tuple[Bottleneck, ...]:
-        """Return all bottlenecks from the image's side."""
+        """Return all bottlenecks, the first stage's first."""
         return tuple(block for name in self.stage_names for block in getattr(self, name))
 
     @property
     def plugin_modules(self) -> tuple[nn.Module, ...]:
-        """Return the layers that `plugins` inserted."""
+        """Return the layers inserted by `plugins`."""
         return tuple(getattr(block, name) for block in self.bottlenecks for name in block.plugin_layers)
 
-    def _hold_still(self) -> None:
+    def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:
             freeze([self.stem, *(getattr(self, name) for name in self.stage_names[: self.frozen_stages])])
         if self.norm_eval:
-            stop_running_stats(self)
+            keep_norms_in_eval_mode(self)
 
     def _warn_of_frozen_random_weights(self) -> None:
-        frozen = describe_frozen(frozen_stages=self.frozen_stages, norm_eval=self.norm_eval)
-        if not frozen or self.has_loaded_weights or self.warned_of_frozen_random_weights:
+        if self.has_loaded_weights or self.warned_of_frozen_random_weights:
             return
-        self.warned_of_frozen_random_weights = True
-        warnings.warn(
-            f'frozen_stages={self.frozen_stages} and norm_eval={self.norm_eval} freeze {frozen} of a ResNeSt that no '
-            'weights were loaded into: they stay at their random or initial values. Give '
-            'init_cfg=dict(type="Pretrained", checkpoint=...), or train with frozen_stages=-1 and norm_eval=False',
-            stacklevel=3,
+        self.warned_of_frozen_random_weights = warn_of_frozen_random_weights(
+            frozen_stages=self.frozen_stages, norm_eval=self.norm_eval
         )
 
 

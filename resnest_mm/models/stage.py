@@ -1,4 +1,4 @@
-"""A stage: bottlenecks in a row, with or without activation checkpointing."""
+"""A stage: a sequence of bottlenecks, with or without activation checkpointing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from resnest_mm.models.layers.activation_checkpointing import run_checkpointed
 
 
 class Stage(nn.Sequential):
-    """The bottlenecks of one resolution, numbered from 0 as in the checkpoints.
+    """A sequence of bottlenecks, numbered from 0 as in the keys of checkpoints.
 
     Args:
         blocks: The bottlenecks.
-        with_cp: Whether each block's activations are computed again in the backward pass instead of kept. A compiled
-            graph does not, because the compiler chooses by itself what to compute again.
+        with_cp: Whether activations are recomputed in the backward pass instead of stored. This has no effect in a
+            compiled graph: the compiler decides itself which activations to recompute.
     """
 
     def __init__(self, blocks: Iterable[Bottleneck], *, with_cp: bool) -> None:

@@ -1,4 +1,4 @@
-"""The deep stem: three 3x3 convolutions in place of ResNet's 7x7."""
+"""The deep stem: three 3x3 convolutions instead of ResNet's 7x7 convolution."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from mmcv.cnn import build_conv_layer
 from torch import nn
 
-from resnest_mm.models.split_attention import NormFactory
+from resnest_mm.models.layers.norm import NormFactory
 
 
 def build_stem(
     in_channels: int, stem_channels: int, *, conv_cfg: Mapping[str, Any] | None, norm: NormFactory
 ) -> nn.Sequential:
-    """Return the stem; it halves the resolution. The max pool that follows it is not part of it.
+    """Return the stem, which halves the resolution, without the max pool after it.
 
-    The positions 0, 1, 3, 4, 6 and 7 are the checkpoint contract.
+    The positions 0, 1, 3, 4, 6 and 7 are part of every checkpoint's keys.
 
     Args:
         in_channels: Channels of the image, at least 1.
         stem_channels: Output channels, even.
-        conv_cfg: Convolution config for mmcv, None for plain ones.
+        conv_cfg: Config of the convolutions for mmcv; None means plain ones.
         norm: Builds the norms.
 
     Shape:

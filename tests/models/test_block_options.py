@@ -34,10 +34,10 @@ def test_multi_grid_sets_the_last_stage_block_by_block() -> None:
 def test_dilated_stages_keep_their_pool() -> None:
     """The official dilated network pools in the first block of a stage whose stride became a dilation."""
     arguments: dict[str, Any] = {'strides': (1, 2, 1, 1), 'dilations': (1, 1, 2, 4)}
-    pools = [isinstance(block.pool_behind, nn.AvgPool2d) for block in tiny(26, **arguments).bottlenecks]
+    pools = [isinstance(block.pool_after, nn.AvgPool2d) for block in tiny(26, **arguments).bottlenecks]
     assert pools == [False, False, True, False, True, False, True, False]
     other = tiny(26, **arguments, avd_in_dilated=False)
-    assert [isinstance(block.pool_behind, nn.AvgPool2d) for block in other.bottlenecks] == [
+    assert [isinstance(block.pool_after, nn.AvgPool2d) for block in other.bottlenecks] == [
         *(False, False, True, False),
         *(False, False, False, False),
     ]

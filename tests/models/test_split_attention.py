@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,15 +150,20 @@ def test_scripted_equals_eager(radix: int, norm: str, training: bool, batch: int
     assert all(torch.equal(value, statistics[name]) for name, value in scripted.state_dict().items())
 
 
-def test_module_stands_on_its_own() -> None:
-    """The layer can be taken into another project as one file."""
-    tree = ast.parse(Path(split_attention.__file__).read_text(encoding='utf-8'))
-    imported = {
-        alias.name.split('.')[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in ([ast.alias(node.module or '.')] if isinstance(node, ast.ImportFrom) else node.names)
-    }
-    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level > 0]
-    assert relative == []
-    assert imported == {'__future__', 'collections', 'functools', 'torch', 'typing', 'warnings'}
+def test_the_layer_needs_torch_only() -> None:
+    """Split attention and the few files under it can be taken into another project, which may not have OpenMMLab."""
+    found, open_files = {'resnest_mm.models.split_attention'}, [Path(split_attention.__file__)]
+    outside = set()
+    while open_files:
+        tree = ast.parse(open_files.pop().read_text(encoding='utf-8'))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = {node.module or '.' for node in imports}
+        names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert all(node.level == 0 for node in imports)
+        inside = {name for name in names if name.startswith('resnest_mm.')}
+        outside |= {name.split('.')[0] for name in names - inside}
+        open_files += [Path(sys.modules[name].__file__ or '') for name in inside - found]
+        found |= inside
+    under = {'layers.norm', 'layers.pooled_norm', 'widths', 'split_attention'}
+    assert found == {f'resnest_mm.models.{name}' for name in under}
+    assert outside == {'__future__', 'collections', 'functools', 'torch', 'typing', 'warnings'}

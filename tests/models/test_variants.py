@@ -73,7 +73,7 @@ def test_fast_variant_is_what_its_name_says(name: str) -> None:
     assert (block.conv2.radix, block.conv2.groups, block.conv1.out_channels) == (radix, groups, width * groups)
     strided = build(variant=f'resnest50_fast_{name}').layer2[0]
     assert isinstance(strided.pool_before, nn.AvgPool2d)
-    assert isinstance(strided.pool_behind, nn.Identity)
+    assert isinstance(strided.pool_after, nn.Identity)
 
 
 @pytest.mark.parametrize(('groups', 'base_width'), [(1, 64), (1, 40), (1, 128), (2, 40), (4, 24)])

@@ -27,8 +27,8 @@ WRONG_BACKBONES: list[WrongBackbone] = [
     ('rectified-keyword', {'depth': 50, 'rectified_conv': True}, ValueError, 'no released network uses rectified'),
     ('rectify-avg-keyword', {'depth': 50, 'rectify_avg': True}, ValueError, 'no released network uses rectified'),
     ('rectified-conv-type', {'depth': 50, 'conv_cfg': {'type': 'RFConv2d'}}, ValueError, 'rectified convolution'),
-    ('deep-stem', {'depth': 50, 'deep_stem': True}, ValueError, "cannot honour 'deep_stem'"),
-    ('avg-down', {'depth': 50, 'avg_down': True}, ValueError, "cannot honour 'avg_down'"),
+    ('deep-stem', {'depth': 50, 'deep_stem': True}, ValueError, "does not take 'deep_stem'"),
+    ('avg-down', {'depth': 50, 'avg_down': True}, ValueError, "does not take 'avg_down'"),
     ('num-classes', {'depth': 50, 'num_classes': 80}, ValueError, 'a backbone has no classifier'),
     ('output-stride', {'depth': 50, 'output_stride': 8}, ValueError, 'say strides and dilations instead'),
     ('groups-zero', {'depth': 50, 'groups': 0}, ValueError, 'groups=0 must be a whole number, 1 or more'),
@@ -233,13 +233,13 @@ WRONG_BACKBONES: list[WrongBackbone] = [
         'init-unknown',
         {'depth': 50, 'init_cfg': {'type': 'Kaimin', 'layer': 'Conv2d'}},
         ValueError,
-        'cannot be honoured',
+        'cannot be used',
     ),
     (
         'init-keyword',
         {'depth': 50, 'init_cfg': {'type': 'Kaiming', 'layer': 'Conv2d', 'gain': 1}},
         ValueError,
-        'cannot be honoured',
+        'cannot be used',
     ),
 ]
 """Every argument of the backbone has at least one row."""

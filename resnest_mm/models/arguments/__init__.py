@@ -1,1 +1,1 @@
-"""The arguments of the backbone: what is allowed, checked before a layer exists."""
+"""The arguments of the backbone: resolved and checked before a layer is built."""

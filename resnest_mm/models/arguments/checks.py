@@ -1,4 +1,4 @@
-"""What a single argument may be; every function returns its value or raises before a layer exists."""
+"""Checks of single arguments: each function returns the value, or raises an error that says what is allowed."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def probability(name: str, value: Any) -> float:
 
 
 def integers(name: str, value: Any, *, length: int, what: str, least: int = 1) -> tuple[int, ...]:
-    """Return `value` as a tuple if it is `length` whole numbers, each `least` or more."""
+    """Return `value` as a tuple if it holds `length` whole numbers, each `least` or more."""
     entries = _sequence(name, value, length=length, what=what)
     return tuple(integer(f'{name}[{index}]', entry, least=least) for index, entry in enumerate(entries))
 
 
 def booleans(name: str, value: Any, *, length: int, what: str) -> tuple[bool, ...]:
-    """Return `value` as a tuple if it is `length` times True or False."""
+    """Return `value` as a tuple if it holds `length` booleans."""
     entries = _sequence(name, value, length=length, what=what)
     return tuple(boolean(f'{name}[{index}]', entry) for index, entry in enumerate(entries))
 
@@ -54,7 +54,7 @@ def _sequence(name: str, value: Any, *, length: int, what: str) -> Sequence[Any]
 
 
 def stage_indices(name: str, value: Any, *, num_stages: int) -> tuple[int, ...]:
-    """Return `value` as a tuple if it is one or more rising stage indices."""
+    """Return `value` as a tuple if it holds one or more stage indices in rising order."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(f'{name}={value!r} must be a tuple of stage indices from 0 to {num_stages - 1}')
     indices = tuple(integer(f'{name}[{i}]', entry, least=0, most=num_stages - 1) for i, entry in enumerate(value))
@@ -62,7 +62,7 @@ def stage_indices(name: str, value: Any, *, num_stages: int) -> tuple[int, ...]:
         raise ValueError(f'{name}={indices} must name at least one stage, in rising order, each once')
     if indices[-1] < num_stages - 1:
         warnings.warn(
-            f'{name}={indices} leaves the stages behind index {indices[-1]} unused; num_stages={indices[-1] + 1} does '
+            f'{name}={indices} leaves the stages after index {indices[-1]} unused; num_stages={indices[-1] + 1} does '
             'not build them (unused parameters stop distributed training)',
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Unknown keywords of a constructor become errors that say what was meant."""
+"""Helpful errors for unknown keywords of a constructor."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Params = ParamSpec('Params')
 def explain_unknown_keywords(
     *, refused: Mapping[str, str]
 ) -> Callable[[Callable[Params, None]], Callable[Params, None]]:
-    """Make a constructor's unknown keywords explain themselves.
+    """Return a decorator that makes a constructor explain unknown keywords.
 
     Args:
-        refused: Keywords known from other implementations that cannot be honoured, each with the reason and what
-            to do instead.
+        refused: Keywords of other implementations, each with the reason why it does not exist here and what to do
+            instead.
 
     Raises:
-        ValueError: On a call with a keyword of `refused`.
-        TypeError: On a call with any other unknown keyword; the message names the nearest known one.
+        ValueError: The constructor is called with a keyword of `refused`.
+        TypeError: It is called with any other unknown keyword; the message names the nearest known one.
     """
 
     def decorate(init: Callable[Params, None]) -> Callable[Params, None]:
@@ -42,7 +42,7 @@ def explain_unknown_keywords(
 
 def _unknown(name: str, owner: str, *, known: tuple[str, ...], refused: Mapping[str, str]) -> Exception:
     if name in refused:
-        return ValueError(f'{owner} cannot honour {name!r}: {refused[name]}')
+        return ValueError(f'{owner} does not take {name!r}: {refused[name]}')
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     advice = f'did you mean {nearest[0]!r}?' if nearest else f'allowed are {", ".join(known)}'
     return TypeError(f'{owner} has no argument {name!r}; {advice}')

@@ -1,4 +1,4 @@
-"""Configs of layers that the user hands in: whether they can be honoured, found out before the network is built."""
+"""Layer configs among the arguments: checked before the network is built, norms and convolutions by a trial."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 
-from resnest_mm.models.arguments.architecture import RECTIFIED
 from resnest_mm.models.arguments.checks import boolean, integer
-from resnest_mm.models.layers.norm import is_batch_norm, resolve_layer
+from resnest_mm.models.arguments.refused import RECTIFIED
+from resnest_mm.models.layers.norm_config import is_batch_norm_config, resolve_layer
 from resnest_mm.models.plan import StagePlan
 
 
 @contextlib.contextmanager
 def trial(what: str) -> Iterator[None]:
-    """Build something on trial: the random state stays as it was, and a refusal becomes a ValueError about `what`."""
+    """Make any error inside a `with` a ValueError about `what`, and restore the random state."""
     with torch.random.fork_rng(devices=[]):
         try:
             yield
-        except Exception as error:  # whatever a layer has against its arguments
+        except Exception as error:  # layers raise errors of any type
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f'{what}: {reason}') from error
 
 
 def layer_config(name: str, value: Any) -> Mapping[str, Any]:
-    """Return `value` if it is a config with the type of a layer that is registered."""
+    """Return `value` if it is a config whose type is a registered layer."""
     if not isinstance(value, Mapping) or 'type' not in value:
         raise TypeError(f'{name}={value!r} must be a dict with a type, such as dict(type=...)')
     if not isinstance(value['type'], str | type):
@@ -38,9 +38,9 @@ def layer_config(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def norm_config(name: str, value: Any, *, channels: Iterable[int], size: int) -> Mapping[str, Any]:
-    """Return `value` if it is the config of a norm for these numbers of channels on maps of `size` squared values."""
+    """Return `value` if its norm can be built for each number of channels and run on feature maps of side `size`."""
     cfg = layer_config(name, value)
-    batch = 2 if is_batch_norm(cfg) else 1
+    batch = 2 if is_batch_norm_config(cfg) else 1
     for count in sorted(set(channels)):
         with trial(f'{name}={dict(cfg)} cannot normalise {count} channels of {size}x{size} values'), torch.no_grad():
             build_norm_layer(dict(cfg), count)[1].eval()(torch.zeros(batch, count, size, size))
@@ -48,7 +48,7 @@ def norm_config(name: str, value: Any, *, channels: Iterable[int], size: int) ->
 
 
 def conv_config(conv_cfg: Any) -> Mapping[str, Any] | None:
-    """Return the config of the plain convolutions if it can be honoured."""
+    """Return the config of the plain convolutions if one can be built."""
     if conv_cfg is None:
         return None
     kind = conv_cfg.get('type') if isinstance(conv_cfg, Mapping) else None
@@ -62,12 +62,12 @@ def conv_config(conv_cfg: Any) -> Mapping[str, Any] | None:
     with trial(f'conv_cfg={dict(cfg)} cannot build a convolution'):
         conv = build_conv_layer(dict(cfg), 4, 4, kernel_size=3, stride=1, padding=1, groups=2, bias=False)
         if conv.weight.dim() != 4:
-            raise ValueError('it is not one of images')
+            raise ValueError('it is not a 2D convolution')
     return cfg
 
 
 def deform_config(dcn: Any, stage_with_dcn: Sequence[bool], *, radix: int) -> Mapping[str, Any] | None:
-    """Return the config of the deformable convolutions if it can be honoured."""
+    """Return the config of the deformable convolutions if they can be built."""
     if dcn is None:
         if any(stage_with_dcn):
             raise ValueError(f'stage_with_dcn={tuple(stage_with_dcn)} needs dcn=dict(type="DCN" or "DCNv2")')
@@ -90,7 +90,7 @@ def deform_config(dcn: Any, stage_with_dcn: Sequence[bool], *, radix: int) -> Ma
             f'dcn deform_groups={deform_groups} must be a multiple of radix={radix}: one or more for each split'
         )
     try:
-        from resnest_mm.models.layers import deform_conv  # noqa: F401 - only asks whether the compiled ops are there
+        from resnest_mm.models.layers import deform_conv  # noqa: F401 - only to see if the compiled ops exist
     except ImportError as error:
         raise ValueError(
             f"dcn={dict(dcn)} needs mmcv's compiled ops, which cannot be imported here ({error}); install mmcv with "
@@ -100,7 +100,7 @@ def deform_config(dcn: Any, stage_with_dcn: Sequence[bool], *, radix: int) -> Ma
 
 
 def check_deform_groups(dcn: Mapping[str, Any] | None, plans: Iterable[StagePlan], *, radix: int) -> None:
-    """Refuse deformable groups into which the channels of a deformable bottleneck cannot be divided."""
+    """Refuse a `deform_groups` that does not divide the channels of every deformable bottleneck."""
     for block in (block for plan in plans for block in plan.blocks if block.dcn):
         assert dcn is not None
         deform_groups = dcn.get('deform_groups', radix)

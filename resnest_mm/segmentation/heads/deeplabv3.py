@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resnest_mm.models.arguments.checks import integers, probability
 from resnest_mm.models.initialization import InitConfig
-from resnest_mm.models.layers.norm import norm_factory, pooled_norm_cfg
+from resnest_mm.models.layers.norm_config import norm_factory, pooled_norm_cfg
 from resnest_mm.models.layers.pooled_norm import normalize_pooled
 from resnest_mm.registry import MODELS
 from resnest_mm.segmentation.heads.encoding import ConvBlock, EncodingHead, LossConfig

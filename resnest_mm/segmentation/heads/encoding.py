@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from resnest_mm.models.arguments.checks import boolean, integer, probability
 from resnest_mm.models.arguments.layer_configs import norm_config
 from resnest_mm.models.initialization import InitConfig
-from resnest_mm.models.layers.norm import BATCH_NORM
-from resnest_mm.models.split_attention import NormFactory
+from resnest_mm.models.layers.norm import NormFactory
+from resnest_mm.models.layers.norm_config import BATCH_NORM
 
 LossConfig: TypeAlias = 'dict[str, Any] | Sequence[dict[str, Any]] | None'
 

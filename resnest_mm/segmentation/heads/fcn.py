@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from resnest_mm.models.initialization import InitConfig
-from resnest_mm.models.layers.norm import norm_factory
+from resnest_mm.models.layers.norm_config import norm_factory
 from resnest_mm.registry import MODELS
 from resnest_mm.segmentation.heads.encoding import ConvBlock, EncodingHead, LossConfig
 

@@ -25,7 +25,7 @@ def by_hand(block: Bottleneck, position: str, layer: nn.Module, x: Tensor) -> Te
     shortcut = block.downsample(x)
     x = block.bn1(block.conv1(x)).relu()
     x = layer(x) if position == 'after_conv1' else x
-    x = block.pool_behind(block.conv2(x))
+    x = block.pool_after(block.conv2(x))
     x = layer(x) if position == 'after_conv2' else x
     x = block.bn3(block.conv3(x))
     x = layer(x) if position == 'after_conv3' else x

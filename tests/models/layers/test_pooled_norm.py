@@ -36,7 +36,7 @@ def test_one_value_goes_by_the_running_statistics_and_leaves_them(affine: bool) 
         nn.init.constant_(norm.weight, 3)
         nn.init.constant_(norm.bias, -1)
     before, x = snapshot(norm), image(1, (1, 1), channels=4).double()
-    with pytest.warns(UserWarning, match='behind the global pooling of this test one value per channel'):
+    with pytest.warns(UserWarning, match='after the global pooling of this test one value per channel'):
         found = normalize_pooled(norm, x, place='this test').flatten().tolist()
     for channel, value in enumerate(x.flatten().tolist()):
         expected = (value - (channel + 1)) / (channel + 0.5 + 0.5) ** 0.5
