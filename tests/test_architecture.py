@@ -27,7 +27,7 @@ UPWARDS: set[tuple[str, str]] = {
     ('resnest_mm.browse.canvas', 'resnest_mm.report.segmentation'),
     ('resnest_mm.browse.sheets', 'resnest_mm.report.segmentation'),
 }
-CIRCLES = {'resnest_mm.detection', 'resnest_mm.weights'}
+CIRCLES = {'resnest_mm.weights'}
 
 
 def load_diagram() -> ModuleType:

@@ -33,8 +33,8 @@ from mmengine.runner import IterBasedTrainLoop, TestLoop, ValLoop
 from torch.optim import SGD
 
 from resnest_mm import ResNeSt
-from resnest_mm.detection.rpn.anchor_generator import AllValidAnchorGenerator
-from resnest_mm.detection.rpn.assigner import Detectron2RPNAssigner
+from resnest_mm.detection.rpn_anchors import AllValidAnchorGenerator
+from resnest_mm.detection.rpn_assigner import Detectron2RPNAssigner
 from resnest_mm.detection.test_time.mask_tta import DetMaskTTAModel
 from resnest_mm.models.layers.naive_sync_bn import NaiveSyncBN
 from resnest_mm.training.hooks.precise_bn import PreciseBNHook

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from resnest_mm.detection.cascade import arguments as arguments
 from resnest_mm.detection.cascade.gradient_scaling import scale_gradient
+from resnest_mm.detection.cascade.single_mask import SingleMaskRoIHead
 from resnest_mm.detection.cascade.stages import (
     match_all,
     mean_probability_logits,
@@ -27,7 +28,6 @@ from resnest_mm.detection.cascade.stages import (
     split_like,
     without_empty,
 )
-from resnest_mm.detection.masks.single_mask import SingleMaskRoIHead
 from resnest_mm.models.arguments.checks import integer
 from resnest_mm.registry import MODELS
 

@@ -14,7 +14,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from resnest_mm.detection.masks.mask_branch import add_masks, check_two_stages, mask_maps
+from resnest_mm.detection.test_time.mask_branch import add_masks, check_two_stages, mask_maps
 from resnest_mm.detection.test_time.views import View, mean_of, merge_boxes
 from resnest_mm.models.arguments.checks import boolean, integer, probability
 from resnest_mm.registry import MODELS

@@ -1,1 +1,0 @@
-"""Mask heads and mask branches of two-stage detectors."""

@@ -1,1 +1,0 @@
-"""Anchors and targets of the region proposal network."""
