@@ -1,4 +1,4 @@
-"""Compare the backbone with the official network and with mmdet's and mmseg's, by value, with random weights."""
+"""Compare the backbone with the official, mmdet's and mmseg's networks, by value, with random weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ examples:
   python tools/verify_parity.py --only official
   python tools/verify_parity.py --markdown > parity.md
 
-prints the largest difference by the largest value of: the maps C2 to C5 in evaluation and in training, the running
-statistics after that step, the gradients of all parameters (float64, two networks); all else is float32
+prints the largest difference, divided by the largest value, of: the feature maps C2 to C5 in eval and in training mode,
+the running statistics after a training step, the gradients of all parameters (two networks, in float64; the rest is in
+float32)
 exit code: 0 if all are equal, 1 if one differs by more than its tolerance, 2 if a package to compare with is missing
 """
 
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.parity.references import GROUPS
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', choices=list(GROUPS), help='compare with these only (default: all)')
+    parser.add_argument('--only', choices=list(GROUPS), help='compare only with this group of networks (default: all)')
     parser.add_argument('--size', type=int, default=64, help='side of the images in pixels (default: %(default)s)')
     parser.add_argument('--markdown', action='store_true', help='print a Markdown table')
     return parser

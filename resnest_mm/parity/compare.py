@@ -1,4 +1,4 @@
-"""How far a backbone is from the network of another package with the same weights."""
+"""Compare a backbone with a network of another package: same weights, same images, largest relative difference."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnest_mm.parity.pairs import Pair
+from resnest_mm.models.layers.norm import AnyBatchNorm
+from resnest_mm.parity.pair import Pair
 
 IMAGES: Final = 4
-"""Images in a batch. Of two, the norm behind the global pooling sees two numbers a channel and blows rounding up."""
-
+"""Images in a batch. With two, the norm after the global pooling would amplify rounding: it sees a value per image."""
 
 SMALLEST: Final = 32
-"""Side in pixels from which the last stage has a pixel."""
+"""Smallest side of an image in pixels; the last stage then has one pixel."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Largest difference by the largest value, the worst of all tensors; not finite where the two cannot be compared.
+    """Largest absolute difference divided by the largest absolute value, the worst of all tensors.
+
+    A value is not finite if the networks cannot be compared.
 
     Args:
-        eval: Of the maps C2 to C5 in evaluation.
-        train: Of the same in training.
-        statistics: Of the running statistics after that step.
-        gradients: Of the gradients of all parameters in training, in float64, by the largest of the layer: the bias in
-            front of a norm has none but rounding. None where they were not asked for.
+        eval: Difference of the feature maps C2 to C5 in eval mode.
+        train: Difference of these feature maps in training mode.
+        statistics: Difference of the running statistics after a training step.
+        gradients: Difference of the gradients of all parameters in training mode, in float64. It is relative to the
+            largest gradient of the layer, since the gradient of a bias before a norm is only rounding. None if
+            gradients were not compared.
     """
 
     eval: float
@@ -41,7 +43,7 @@ class Differences:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison with its verdict."""
+    """One row of the table: a comparison and its verdict."""
 
     label: str
     differences: Differences
@@ -49,21 +51,21 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Return whether every difference is rounding; what cannot be compared is not."""
+        """Return whether every difference is within the tolerance; one that is not finite is not."""
         values = (getattr(self.differences, field.name) for field in fields(self.differences))
         return all(value <= self.tolerance for value in values if value is not None)
 
 
 def compare(pair: Pair, *, size: int = 64, seed: int = 0) -> Row:
-    """Give both networks of a pair the same random weights, statistics and images, and compare what comes out.
+    """Compare the networks of a pair with the same random weights, running statistics and images.
 
     Args:
         pair: The networks.
         size: Side of the images in pixels, at least 32.
-        seed: Start of the random numbers; the caller's own are left alone.
+        seed: Seed of the random numbers; the global random state is restored.
 
     Raises:
-        RuntimeError: The counterpart cannot take the other network's state dict.
+        RuntimeError: The state dicts do not have the same keys and shapes.
     """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
@@ -91,12 +93,12 @@ def compare(pair: Pair, *, size: int = 64, seed: int = 0) -> Row:
 
 
 def randomise(network: nn.Module) -> None:
-    """Draw the parameters and statistics of all batch norms, which are the same in every channel of a new network.
+    """Give all batch norms random parameters and statistics, since a new network has the same in every channel.
 
-    The last norm of a block stays small, so that the sum over the blocks neither grows nor blows rounding up.
+    The last norm of a block gets small weights, so that features do not grow from block to block and amplify rounding.
     """
     for name, module in network.named_modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, AnyBatchNorm):
             assert module.running_mean is not None and module.running_var is not None
             scale = 0.2 if name.endswith('.bn3') else 1.0
             with torch.no_grad():
@@ -107,13 +109,13 @@ def randomise(network: nn.Module) -> None:
 
 
 def random_images(size: int) -> Tensor:
-    """Return noise whose contrast and colour cast differ between images: attention reads nothing but averages."""
+    """Return noise with another contrast and colour in each image, because the attention sees only averages."""
     noise = torch.randn(IMAGES, 3, size, size)
     return noise * (0.5 + torch.rand(IMAGES, 1, 1, 1)) + torch.randn(IMAGES, 3, 1, 1)
 
 
 def worst(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
-    """Return the worst relative difference of tensors in the same order; infinite for two numbers or shapes of them."""
+    """Return the worst relative difference of tensors in the same order; infinite if their number or shapes differ."""
     if [tensor.shape for tensor in expected] != [tensor.shape for tensor in actual]:
         return math.inf
     ratios = [(ours - theirs).abs().max() / theirs.abs().max() for theirs, ours in zip(expected, actual, strict=True)]
@@ -124,7 +126,7 @@ def render_table(rows: Sequence[Row], *, markdown: bool) -> str:
     """Return the comparisons as a table, without a newline at the end.
 
     Args:
-        rows: What was compared.
+        rows: The comparisons.
         markdown: Whether the table is Markdown instead of aligned plain text.
     """
     head = ['network', 'eval', 'train', 'statistics', 'gradients', 'tolerance', 'verdict']
@@ -171,11 +173,11 @@ def _gradients(network: nn.Module) -> dict[str, Tensor]:
 
 
 def worst_by_layer(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> float:
-    """Return the worst difference of tensors of the same names, by the largest value of each layer.
+    """Return the worst difference of tensors of the same names, relative to the largest value of each layer.
 
     Args:
         expected: Tensors by parameter name.
-        actual: The others; other names or shapes make the difference infinite.
+        actual: Tensors to compare with them; other names or shapes make the difference infinite.
     """
     layers: dict[str, list[str]] = {}
     for name in expected:

@@ -17,7 +17,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from resnest_mm.parity.compare import compare
-from resnest_mm.parity.pairs import Pair, import_oracle
+from resnest_mm.parity.pair import Pair, import_reference
 from resnest_mm.weights.records.lookup import find_record
 from tests.support.config_values import ABSENT, differences
 from tests.support.shipped_configs import CONFIGS, build, read, without_weights
@@ -104,7 +104,7 @@ def test_compatible_features_are_mmdets(depth: int) -> None:
     narrow = dict(base_channels=8, stem_channels=8 if depth == 50 else 16)
     name = f'faster-rcnn_s{depth}_fpn_1x_coco'
     norm_cfg = dict(type='BN', requires_grad=True)  # a synchronised one trains on GPUs alone
-    build_reference = import_oracle('mmdet.models.backbones').ResNeSt
+    build_reference = import_reference('mmdet.models.backbones').ResNeSt
     pair = Pair(
         label='mmdet',
         depth=depth,

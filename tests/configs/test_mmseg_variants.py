@@ -20,8 +20,8 @@ from torch import nn
 
 from resnest_mm.models.variants import BLOCKS_PER_STAGE
 from resnest_mm.parity.compare import compare
-from resnest_mm.parity.official_pairs import official_maps
-from resnest_mm.parity.pairs import Pair, import_oracle
+from resnest_mm.parity.pair import Pair, import_reference
+from resnest_mm.parity.references import official_maps
 from resnest_mm.weights import from_official
 from resnest_mm.weights.records.lookup import find_record
 from tests.support.config_values import ABSENT, differences
@@ -102,7 +102,7 @@ def keywords(backbone: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 def mmseg_pair(ours: Config, theirs: Config, **changes: Any) -> Pair:
     """Return mmseg's own class as one config has it and our backbone as the other has it."""
-    build_reference = import_oracle('mmseg.models.backbones').ResNeSt
+    build_reference = import_reference('mmseg.models.backbones').ResNeSt
     return Pair(
         label='mmseg',
         depth=changes['depth'],
@@ -115,7 +115,7 @@ def mmseg_pair(ours: Config, theirs: Config, **changes: Any) -> Pair:
 
 def official_pair(cfg: Config, *, depth: int) -> Pair:
     """Return the official package's class, dilated, and our backbone as a config has it, both with 101's stem."""
-    module = import_oracle('resnest.torch.resnet')
+    module = import_reference('resnest.torch.resnet')
     structure = dict(radix=2, deep_stem=True, stem_width=64, avg_down=True, avd=True, dilated=True)
     return Pair(
         label='official',

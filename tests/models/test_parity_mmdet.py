@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from resnest_mm.parity.compare import compare
-from resnest_mm.parity.host_pairs import config_keywords, config_pairs, host_pair
-from resnest_mm.parity.pairs import STRIDE_8, Pair
+from resnest_mm.parity.pair import STRIDE_8, Pair
+from resnest_mm.parity.references import config_keywords, config_pairs, host_pair
 
 pytest.importorskip('mmdet')
 

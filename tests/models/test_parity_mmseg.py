@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from resnest_mm.parity.compare import compare
-from resnest_mm.parity.host_pairs import config_keywords, config_pairs, host_pair
-from resnest_mm.parity.pairs import Pair
+from resnest_mm.parity.pair import Pair
+from resnest_mm.parity.references import config_keywords, config_pairs, host_pair
 
 pytest.importorskip('mmseg')
 

@@ -7,8 +7,8 @@ import importlib
 import pytest
 
 from resnest_mm.parity.compare import compare
-from resnest_mm.parity.official_pairs import dilated_pairs, official_pairs
-from resnest_mm.parity.pairs import Pair
+from resnest_mm.parity.pair import Pair
+from resnest_mm.parity.references import dilated_pairs, official_pairs
 
 pytest.importorskip('resnest.torch', reason='pip install --no-deps resnest==0.0.5')
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from resnest_mm.models import VARIANTS, ResNeSt
-from resnest_mm.parity.official_pairs import official_pairs
-from resnest_mm.parity.pairs import Pair
+from resnest_mm.parity.pair import Pair
+from resnest_mm.parity.references import official_pairs
 
 DEPTHS = (14, 26, 50, 101, 152, 200, 269)
 FAST = ('1s1x64d', '2s1x64d', '4s1x64d', '1s2x40d', '2s2x40d', '4s2x40d', '1s4x24d')

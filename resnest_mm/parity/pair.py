@@ -1,4 +1,4 @@
-"""A network of another package and the keywords that must give the same network here."""
+"""A network of another package together with the arguments that give the same network here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TOLERANCE: Final = 1e-6
 """Largest relative difference in float32 up to depth 101."""
 
 DEEP_TOLERANCE: Final = 1e-5
-"""The same for deeper networks, which add up more rounding."""
+"""Largest relative difference for deeper networks, which accumulate more rounding."""
 
 STRIDE_8: Final = MappingProxyType({'strides': (1, 2, 1, 1), 'dilations': (1, 1, 2, 4)})
 STRIDE_16: Final = MappingProxyType({'strides': (1, 2, 2, 1), 'dilations': (1, 1, 1, 2)})
-"""Arguments for maps of a higher resolution: the stride of the last map is 8 or 16 instead of 32."""
+"""Arguments for dilated networks: the last feature map has stride 8 or 16 instead of 32."""
 
 INSTALL: Final = MappingProxyType(
     {
@@ -30,7 +30,7 @@ INSTALL: Final = MappingProxyType(
         'mmseg': 'pip install mmsegmentation ftfy regex',
     }
 )
-"""How to install each package that is compared with."""
+"""The command that installs each package."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Pair:
     """A network of another package and its counterpart here.
 
     Args:
-        label: What the network is called in a table.
+        label: Name of the network in a table.
         depth: Its nominal depth.
-        build_reference: Builds it.
-        reference_maps: Runs it, and returns the output of each stage.
-        rename: Gives its state dict, or anything else by the names in there, the names of this package.
-        keywords: Arguments of this package's backbone for the same network.
-        gradients: Whether gradients are worth their time, too.
+        build_reference: Builds the other package's network.
+        reference_maps: Runs that network on images and returns the feature map of each stage.
+        rename: Renames the keys of that network's state dict, or of any other mapping with these keys, to ours.
+        keywords: Arguments of `resnest_mm.ResNeSt` for the same network.
+        gradients: Whether gradients are compared, too, which takes longer.
     """
 
     label: str
@@ -57,23 +57,23 @@ class Pair:
 
     @property
     def tolerance(self) -> float:
-        """Return the largest relative difference that is still rounding."""
+        """Return the largest relative difference that counts as equal."""
         return TOLERANCE if self.depth <= 101 else DEEP_TOLERANCE
 
     def build(self) -> nn.Module:
-        """Build the counterpart through the registry, as a config would."""
+        """Build our network through the registry, as a config does."""
         backbone: nn.Module = MODELS.build({'type': 'resnest_mm.ResNeSt', **self.keywords})
         return backbone
 
 
-def import_oracle(name: str) -> Any:
+def import_reference(name: str) -> Any:
     """Return a module of another package.
 
     Args:
-        name: Its full name.
+        name: Full name of the module.
 
     Raises:
-        UserError: It cannot be imported; the message says how to install it.
+        UserError: The module cannot be imported; the message says how to install the package.
     """
     try:
         return importlib.import_module(name)
