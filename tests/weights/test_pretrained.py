@@ -223,6 +223,13 @@ def test_added_layers_are_missing_all_together_or_the_file_is_refused(arguments:
         assert load_backbone(backbone, partly, strict=False) == len(partly)
 
 
+def test_one_kind_of_added_layers_may_be_there_without_the_other() -> None:
+    """Plugins can be added to a network that was trained with deformable convolutions."""
+    deformable = tiny(num_stages=2, **ADDED['offsets'][0])
+    both = tiny(num_stages=2, **ADDED['offsets'][0], **ADDED['plugins'][0])
+    assert load_backbone(both, deformable.state_dict()) == len(deformable.state_dict()) < len(both.state_dict())
+
+
 def test_prefix_names_a_part_of_the_file(tmp_path: Path) -> None:
     source = tiny(num_stages=1)
     scatter(source)

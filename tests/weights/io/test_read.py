@@ -19,6 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from resnest_mm.weights.io.contents import FileError
 from resnest_mm.weights.io.hashing import file_digest
@@ -403,11 +404,19 @@ def test_cast_refuses_to_make_infinities() -> None:
     assert cast(state, 'bfloat16')['a'].isfinite().all()
 
 
-def test_a_large_file_is_read_behind_a_progress_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bar wraps the file: hashing and all readers must work through it."""
+def test_a_large_file_is_read_with_a_progress_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar wraps the file, so hashing and all readers must work through it, and it must move."""
+    bars: list[tqdm[Any]] = []
+
+    class Recorded(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            bars.append(self)
+
     shown = io.StringIO()
     shown.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr('resnest_mm.weights.io.hashing.LARGE', 1)
+    monkeypatch.setattr('resnest_mm.weights.io.hashing.tqdm', Recorded)
     monkeypatch.setattr('sys.stderr', shown)
     for kind in ('torch', 'legacy', 'npz', 'pickle'):
         path = tmp_path / f'{kind}.pth'
@@ -415,5 +424,8 @@ def test_a_large_file_is_read_behind_a_progress_bar(tmp_path: Path, monkeypatch:
         plain = hashlib.sha256(path.read_bytes()).hexdigest()
         assert file_digest(path) == plain
         assert same(read_checkpoint(path).tensors, STATE)
+        hashed, read = bars[-2:]
+        assert hashed.n == hashed.total == path.stat().st_size
+        assert read.n >= read.total / 2, 'a reader may skip parts of an archive'
     assert f'hashing {path.name}' in shown.getvalue()
     assert f'reading {path.name}' in shown.getvalue()
