@@ -9,7 +9,8 @@ from resnest_mm.training.pretrained import PretrainedEntry
 from resnest_mm.weights.records.record import Record
 
 TOLERANCE: Final = 0.01
-"""Grey levels of 255. The two published means of red, 123.675 and 123.68, are one number rounded."""
+"""Largest accepted difference, for values from 0 to 255: the published means of red, 123.675 and 123.68, are one
+number with other roundings."""
 
 
 def preprocessing_notes(entries: Iterable[PretrainedEntry]) -> list[str]:
@@ -27,12 +28,11 @@ def preprocessing_notes(entries: Iterable[PretrainedEntry]) -> list[str]:
 
 
 def check_preprocessing(preprocessor: Mapping[str, Any], record: Record) -> str | None:
-    """Return how a data preprocessor differs from what a record's network expects, or None where it does not.
+    """Return how a data preprocessor differs from the one that weights were trained with, or None where it does not.
 
     Args:
-        preprocessor: Its config; without `mean` it does not normalise. Images are taken to come as BGR, as mmcv reads
-            them.
-        record: The weights.
+        preprocessor: Its config; without `mean` it does not normalise. Its input is BGR, as mmcv reads images.
+        record: Record of the weights.
     """
     swaps = bool(preprocessor.get('bgr_to_rgb') or preprocessor.get('rgb_to_bgr'))
     order = 'RGB' if swaps else 'BGR'

@@ -1,4 +1,4 @@
-"""Building the model and looking up every type before the Runner does, so that a wrong config leaves no work_dir."""
+"""Building the model and looking up every type before the Runner does, so that a wrong config writes no work_dir."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg'}
 def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
     """Refuse a config whose framework is missing, whose types are unknown, or whose parts cannot be built.
 
-    These parts are the model, and the hooks and transforms of this package. The model is built on the CPU and thrown
-    away, which takes about a second for the largest. mmengine's default scope is as before afterwards.
+    Built are the model, on the CPU, and the hooks and transforms of this package; then they are deleted. The largest
+    model takes about a second. mmengine's default scope is restored afterwards.
 
     Args:
         cfg: Parsed config.
@@ -47,12 +47,12 @@ def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
     scope = cfg.get('default_scope') or 'mmengine'
     _check_host(scope)
     with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(scope):
-        # The Runner builds everything again and shows them then.
+        # The Runner builds everything again and shows the warnings then.
         warnings.simplefilter('ignore')
         for registry, key, node in _typed(cfg, splits):
             _check_type(registry, key, node)
             if registry in (HOOKS, TRANSFORMS) and is_own(node):
-                # Only our own are known to do nothing but look at their arguments.
+                # Constructors of other packages may read files or start processes; ours only check their arguments.
                 _build(registry, {name: value for name, value in node.items() if name != 'priority'}, what=key)
         model = copy.deepcopy(cfg.model)
         if cfg.get('data_preprocessor') is not None:
@@ -68,12 +68,12 @@ def _check_host(scope: str) -> None:
         importlib.import_module(f'{scope}.registry')
     except (ImportError, AssertionError) as error:
         # mmdet and mmseg assert the version of mmcv.
-        hint = 'python -m resnest_mm.check says what does not fit'
+        hint = 'python -m resnest_mm.check prints a fix'
         raise UserError(f'{scope} cannot be imported: {one_line(error)}; {hint}') from error
 
 
 def _typed(cfg: Config, splits: Sequence[str]) -> Iterator[tuple[Registry, str, Any]]:
-    """Yield what the Runner will build besides the model: its registry, dotted key and config."""
+    """Yield the registry, dotted key and config of every part that the Runner builds besides the model."""
     for split in splits:
         loader = cfg.get(f'{split}_dataloader') or {}
         for key, dataset in iter_datasets(loader.get('dataset'), f'{split}_dataloader.dataset', wrappers=True):

@@ -12,9 +12,9 @@ from mmengine.fileio import join_path
 
 from resnest_mm.errors import UserError
 from resnest_mm.training.checks.checkpoints import is_remote
-from resnest_mm.training.config.walk import iter_datasets, iter_dicts
+from resnest_mm.training.config.walk import iter_datasets, iter_dicts, type_name
 
-DEMO_ROOT = 'data/demo'
+_DEMO_ROOT = 'data/demo'
 _FILE_KEYS = (
     'ann_file',
     'proposal_file',
@@ -29,22 +29,22 @@ _FILE_KEYS = (
 def check_data(cfg: Config, *, splits: Sequence[str]) -> None:
     """Refuse a config whose data sets or evaluators name files that do not exist, or need a package that is missing.
 
-    Looks through wrappers (RepeatDataset, ConcatDataset, ClassBalancedDataset, ...), joins `data_root`, `ann_file` and
-    `data_prefix` the way mmengine's BaseDataset does, and leaves remote paths alone.
+    Data sets inside wrappers (RepeatDataset, ConcatDataset, ClassBalancedDataset, ...) are checked as well. Paths are
+    joined with `data_root` as mmengine's BaseDataset joins them. Remote paths are not checked.
 
     Args:
         cfg: Parsed config.
         splits: Which of `train`, `val` and `test` the run reads.
 
     Raises:
-        UserError: The first missing path or package, with the key it comes from.
+        UserError: The first missing path or package, with its dotted key.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader') or {}
         for key, dataset in iter_datasets(loader.get('dataset'), f'{split}_dataloader.dataset'):
             _check_dataset(cfg, key, dataset)
         for key, evaluator in iter_dicts(cfg.get(f'{split}_evaluator'), f'{split}_evaluator'):
-            if str(evaluator.get('type')).endswith('CocoPanopticMetric'):
+            if type_name(evaluator) == 'CocoPanopticMetric':
                 _check_panopticapi(key)
             if _is_local(evaluator):
                 _check_path(cfg, f'{key}.ann_file', evaluator.get('ann_file'), kind='annotation file')
@@ -95,8 +95,8 @@ def _hint(cfg: Config, key: str, path: str) -> str:
     inside = os.path.normpath(path)
     if 'panoptic_stuff' in path:
         return 'make it from the panoptic maps of COCO with: python tools/make_stuff_maps.py (see --help)'
-    if inside == DEMO_ROOT or inside.startswith(f'{DEMO_ROOT}/'):
-        return f'make the demo data with: python tools/make_demo_data.py {DEMO_ROOT}'
+    if inside == _DEMO_ROOT or inside.startswith(f'{_DEMO_ROOT}/'):
+        return f'make the demo data with: python tools/make_demo_data.py {_DEMO_ROOT}'
     if isinstance(cfg.get('data_root'), str):
         return 'if the data is elsewhere: --cfg-options data_root=/path/to/data'
     return f'if the data is elsewhere: --cfg-options {key}=/path/to/data'

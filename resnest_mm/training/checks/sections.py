@@ -8,14 +8,15 @@ from resnest_mm.errors import UserError
 
 
 def check_sections(cfg: Config, *, split: str) -> None:
-    """Refuse a config that lacks what mmengine's Runner needs.
+    """Refuse a config without a section that mmengine's Runner needs.
 
     Args:
         cfg: Parsed config.
-        split: `'train'` or `'test'`: what the run is for.
+        split: `'train'` for a training, `'test'` for a test.
 
     Raises:
-        UserError: A missing part, or a group of parts that is incomplete.
+        UserError: A missing section, or only a part of the group `val_dataloader`, `val_cfg`, `val_evaluator`, or of
+            the same group for training or test.
     """
     groups = {
         'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),

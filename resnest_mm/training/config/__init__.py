@@ -1,1 +1,1 @@
-"""Reading a config and changing it by command-line options."""
+"""Reading a config, changing it by `--cfg-options`, and walking through it."""

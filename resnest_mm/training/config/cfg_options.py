@@ -1,4 +1,4 @@
-"""Refusing misspelt `--cfg-options`, which mmengine would store as new keys that nobody reads."""
+"""Checks of `--cfg-options`: mmengine would store a misspelt key as a new one, which has no effect."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from mmengine.runner import Runner
 from resnest_mm.errors import UserError
 
 _CUTOFF = 0.82
-"""Similarity from which a new key counts as a typo: one wrong letter in six, but not `interval` for `val_interval`."""
+"""Similarity, 0 to 1, from which a new key is taken for a typo: one wrong letter in six, but not `interval` for
+`val_interval`."""
 
 _DICT = re.compile(r'(?:^|[\[(,])\s*(?:dict\(|\{|\w+\([^)]*,)')
-"""A value that is or holds a dict or a call: `DictAction` makes a string of it, or recurses without end at a comma."""
+"""A value with a dict or a call in it: `DictAction` turns it into a string, or never returns if it has a comma."""
 
-_RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) | {
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-}
+_MORE_RUNNER_KEYS = frozenset(
+    {'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline'}
+)
+"""Keys that mmengine's Runner reads from the whole config, and not by an argument."""
 
 
 def key_value(text: str) -> str:
     """Check one `KEY=VALUE` of the command line before mmengine's `DictAction` splits it.
 
     Args:
-        text: What was typed.
+        text: One argument of the command line.
+
+    Returns:
+        The text, unchanged.
 
     Raises:
         argparse.ArgumentTypeError: No equals sign, no key, brackets that do not match, or a dict as value.
@@ -48,23 +48,23 @@ def key_value(text: str) -> str:
         raise argparse.ArgumentTypeError(f'{text!r} has brackets that do not match; quote the value: {key}="[1,2]"')
     if _DICT.search(value):
         raise argparse.ArgumentTypeError(
-            f'{text!r} holds a dict, which the command line cannot; set its keys one by one, as in {key}.num=1, or '
+            f'{text!r} holds a dict, which --cfg-options cannot take; set its keys one by one, as in {key}.num=1, or '
             'write it into a config that has this one as _base_'
         )
     return text
 
 
 def check_option_keys(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Refuse options whose key is most likely a misspelt one of the config.
+    """Refuse options whose key looks like a misspelt key of the config.
 
-    A key that the config does not have is fine when nothing similar stands beside it.
+    A new key is accepted where the config has no similar one at the same place.
 
     Args:
         cfg: Parsed config, before the options are merged.
         options: Dotted keys and their values.
 
     Raises:
-        UserError: A key that is a near miss of an existing one, or that leads into a value that has no keys.
+        UserError: A key similar to an existing one, an index outside a list, or a key below a value without keys.
     """
     for option in options:
         node: Any = cfg
@@ -90,10 +90,20 @@ def check_option_keys(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _refuse_near_miss(option: str, part: str, walked: list[str], node: Any) -> None:
-    if not walked and part in _RUNNER_KEYS:
+    runner_keys = [] if walked else _runner_keys()
+    if part in runner_keys:
         return
-    known = [name for name in node if isinstance(name, str)] + ([] if walked else sorted(_RUNNER_KEYS))
+    known = [name for name in node if isinstance(name, str)] + runner_keys
     near = difflib.get_close_matches(part, known, n=1, cutoff=_CUTOFF)
     if near:
         meant = '.'.join([*walked, near[0], *option.split('.')[len(walked) + 1 :]])
         raise UserError(f'--cfg-options {option}: the config has no {".".join([*walked, part])}; did you mean {meant}?')
+
+
+def _runner_keys() -> list[str]:
+    """Return the top-level keys that mmengine's Runner reads, sorted.
+
+    Read from the signature of `Runner.__init__`. If mmengine changes how a Runner takes its config, a valid new key
+    that is similar to one in the config is refused.
+    """
+    return sorted({*inspect.signature(Runner.__init__).parameters, *_MORE_RUNNER_KEYS})

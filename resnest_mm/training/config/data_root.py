@@ -1,4 +1,4 @@
-"""Moving a config to another data folder after mmengine has expanded its `data_root`."""
+"""Moving the data sets of a config to another folder, after mmengine has put its `data_root` into all paths."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DATA_SECTIONS = (
     'test_pipeline',
     'tta_pipeline',
 )
-"""The parts of a config that name files of a data set."""
+"""Sections of a config that name files of data sets."""
 
 
 def move_data_root(cfg: Config, old: str, new: str) -> Config:
-    """Return a copy of a config in which every data path below one folder lies below another.
+    """Return a copy of a config whose data paths below one folder are moved below another.
 
     Args:
         cfg: Parsed config; left unchanged.
-        old: Folder as the config spells it. `data/coco` does not match `data/coco_stuff`.
-        new: Folder that takes its place.
+        old: Folder, in the spelling of the config. `data/coco` does not match `data/coco_stuff`.
+        new: Folder that replaces it.
 
     Raises:
-        UserError: An empty folder, or no path of the config lies below `old`.
+        UserError: An empty name, or no path of the config is below `old`.
     """
     if not old.strip('/') or not new:
         raise UserError(f'data_root={new!r} cannot replace {old!r}: neither may be empty')
@@ -46,7 +46,7 @@ def move_data_root(cfg: Config, old: str, new: str) -> Config:
                     node[name] = fresh
                     count += 1
     if not count:
-        raise UserError(f'data_root={new}: no data set of this config lies below its data_root {old!r}')
+        raise UserError(f'data_root={new}: no data set of this config is below its data_root {old!r}')
     moved.data_root = new
     return moved
 

@@ -1,9 +1,8 @@
-"""From what was typed on the command line to a config: find the file, parse it, apply `--cfg-options`."""
+"""Loading a config that the command line names: find the file, parse it, apply `--cfg-options`."""
 
 from __future__ import annotations
 
 import copy
-import importlib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,17 @@ from typing import Any
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError, one_line
+from resnest_mm.paths import config_path
 from resnest_mm.training.config.cfg_options import check_option_keys
 from resnest_mm.training.config.data_root import move_data_root
 
 
 def find_config(name: str) -> Path:
-    """Return the file of a config that is given by its path or by the name of a shipped config.
+    """Return the path of a config file.
 
     Args:
-        name: A path, absolute or relative to the current directory; or a name that `resnest_mm.config_path` knows.
+        name: A path, absolute or relative to the current directory, or the name of a shipped config, as
+            `resnest_mm.config_path` takes it.
 
     Raises:
         UserError: Neither a file nor a known name.
@@ -31,20 +32,17 @@ def find_config(name: str) -> Path:
     if path.is_dir():
         raise UserError(f'config {name} is a directory; name a .py file in it')
     try:
-        shipped: Path = importlib.import_module('resnest_mm.paths').config_path(name)
-    except ImportError:
-        raise UserError(f'config {name} does not exist (looked in {Path.cwd()})') from None
+        return config_path(name)
     except ValueError as error:
         raise UserError(f'config {name} does not exist (looked in {Path.cwd()}): {one_line(error)}') from None
-    return shipped
 
 
 def load_config(name: str, *, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Parse a config and apply the options of the command line.
+    """Return a parsed config with `--cfg-options` merged into it.
 
     Args:
         name: Path or shipped name, see `find_config`.
-        cfg_options: Dotted keys and their values, as mmengine's `DictAction` collects them; left unchanged.
+        cfg_options: Dotted keys and their values, as mmengine's `DictAction` collects them; None for no change.
 
     Raises:
         UserError: No such config, a config that cannot be parsed, or an option that does not fit it.
@@ -60,15 +58,15 @@ def load_config(name: str, *, cfg_options: Mapping[str, Any] | None = None) -> C
 def merge_options(cfg: Config, cfg_options: Mapping[str, Any]) -> Config:
     """Return a copy of a config with `--cfg-options` merged into it.
 
-    A `data_root` option moves every data set that lies below the config's own `data_root`: mmengine expanded that
-    variable when it parsed the file. Options that name a single data set win over it.
+    An option `data_root` moves every data set below the config's own `data_root`, whose value mmengine has put into all
+    paths when it parsed the file. Options for single data sets are applied after it.
 
     Args:
         cfg: Parsed config; left unchanged.
         cfg_options: Dotted keys and their values.
 
     Raises:
-        UserError: A misspelt key, or one that leads nowhere.
+        UserError: A misspelt key, or an option that does not fit the config.
     """
     check_option_keys(cfg, cfg_options)
     merged = copy.deepcopy(cfg)
@@ -87,7 +85,11 @@ def merge_options(cfg: Config, cfg_options: Mapping[str, Any]) -> Config:
 
 
 def _why(error: Exception, path: Path) -> str:
-    """Return the reason why a config cannot be parsed, with its line where one is known."""
+    """Return the reason why a config cannot be parsed, with the line of the config where there is one.
+
+    Two parts depend on the texts of mmengine's errors: sys.path is cut off, and a host that is not installed gets a
+    hint. If mmengine words them in another way, the message is longer and has no hint.
+    """
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path.absolute())
     ]

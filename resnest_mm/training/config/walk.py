@@ -1,4 +1,4 @@
-"""Walking through nested configs: every mapping, or only the data sets behind wrappers; and what a mapping builds."""
+"""Walking through nested configs: all mappings, or the data sets inside their wrappers; and what a mapping builds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def iter_dicts(node: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield every mapping in a config, outermost first, with its dotted key.
+    """Yield every mapping in a config with its dotted key, outer ones before inner ones.
 
     Args:
         node: Mapping, list, tuple or leaf.
@@ -23,10 +23,10 @@ def iter_dicts(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def type_name(node: Mapping[str, Any]) -> str:
-    """Return the name in a mapping's `type` without scope or module, empty where it has none.
+    """Return the `type` of a mapping without its scope or module; empty where the mapping has none.
 
     Args:
-        node: Config of a part. In a config of mmengine's pure Python style its type is a class.
+        node: Config of a part. In mmengine's pure Python style its type is a class.
     """
     kind = node.get('type')
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
@@ -45,12 +45,12 @@ def is_own(node: Any) -> bool:
 
 
 def iter_datasets(node: Any, key: str, *, wrappers: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield the innermost data sets: those that read files, not the wrappers around them.
+    """Yield the data sets that read files, which may be inside wrappers such as RepeatDataset.
 
     Args:
         node: Config of a data set, or a list of them.
         key: Dotted key of `node`, for messages.
-        wrappers: Whether to yield the wrappers too, each before what it wraps.
+        wrappers: Whether to yield the wrappers as well, each before its data sets.
     """
     if isinstance(node, (list, tuple)):
         for index, value in enumerate(node):

@@ -1,4 +1,4 @@
-"""Turning a multi-GPU recipe into one for a single GPU: SyncBN to BN, learning rate by the linear rule."""
+"""A recipe for several GPUs on one GPU: SyncBN becomes BN, and the learning rate follows the batch size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.config import Config
 from resnest_mm.training.config.walk import iter_dicts, type_name
 
 SYNC_NORMS = frozenset({'SyncBN', 'SyncBatchNorm', 'MMSyncBN', 'NaiveSyncBN'})
-"""Names, without their scope, of the norms that exchange statistics between processes."""
+"""Types, without their scope, of the norm layers that compute their statistics over all processes."""
 
 _BN_KEYS = frozenset(
     {'type', 'requires_grad', 'eps', 'momentum', 'affine', 'track_running_stats', '_scope_', '_delete_'}
@@ -20,12 +20,12 @@ _BN_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class SingleGpuChange:
-    """What `use_single_gpu` changed.
+    """Changes that `use_single_gpu` made.
 
     Args:
-        norms: How many norm settings became BN.
+        norms: Number of norm settings that became BN.
         lrs: Learning rate before and after, one pair for each optimizer.
-        reason: Why the learning rates are what they are.
+        reason: The batch sizes, or why the learning rates were not changed.
     """
 
     norms: int
@@ -39,16 +39,20 @@ class SingleGpuChange:
 
 
 def count_sync_norms(model: Any) -> int:
-    """Return how many settings of a model config ask for synchronised batch norm."""
+    """Return the number of norm settings in a model's config that are synchronised batch norm.
+
+    Args:
+        model: Config of a model, or None.
+    """
     return sum(_is_sync_norm(node) for _, node in iter_dicts(model, 'model'))
 
 
 def use_single_gpu(cfg: Config) -> tuple[Config, SingleGpuChange]:
-    """Return a copy of a config for one GPU, and what was changed.
+    """Return a copy of a config for one GPU, and its changes.
 
-    Every synchronised norm of the model becomes BN, without the keys that only a synchronised one has. Each optimizer's
-    learning rate is multiplied by `train_dataloader.batch_size / auto_scale_lr.base_batch_size`, and mmengine's own
-    scaling is switched off so that it is not done twice. Where one of the two numbers is unknown it stays.
+    Every synchronised norm of the model becomes BN, and keys that BN does not have are removed. The learning rate of
+    each optimizer is multiplied by `train_dataloader.batch_size / auto_scale_lr.base_batch_size`, and mmengine's own
+    scaling is switched off. Without one of these two numbers the learning rates stay.
 
     Args:
         cfg: Parsed config; left unchanged.

@@ -1,4 +1,4 @@
-"""What `tools/test.py` adds to a config: dumped predictions, drawn images, test-time augmentation."""
+"""Options of `tools/test.py` that change its config: dumped predictions, drawn images, test-time augmentation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from resnest_mm.training.config.walk import iter_datasets
 
 
 def apply_out(cfg: Config, out: str) -> Config:
-    """Return a copy that also dumps every prediction of the test into a pickle file.
+    """Return a copy that also writes every prediction of the test into a pickle file.
 
-    Detections are dumped by mmdet's DumpDetResults (masks as RLE), anything else by mmengine's DumpResults.
+    Detections are written by mmdet's DumpDetResults (masks as RLE), everything else by mmengine's DumpResults.
 
     Args:
         cfg: Parsed config.
         out: File that ends with `.pkl` or `.pickle`.
 
     Raises:
-        UserError: Another ending, a folder, or a config without test_evaluator.
+        UserError: A name without this ending, a folder, or a config without test_evaluator.
     """
     if not out.endswith(('.pkl', '.pickle')):
         raise UserError(f'--out {out} must end with .pkl or .pickle')
@@ -68,8 +68,8 @@ def apply_show_dir(cfg: Config, show_dir: str) -> Config:
 def apply_tta(cfg: Config) -> Config:
     """Return a copy that tests every image in several versions and merges the predictions.
 
-    Uses the config's `tta_model` and `tta_pipeline`. A detector without them gets a flipped copy of each image and
-    mmdet's DetTTAModel with NMS at IoU 0.5 and 100 boxes.
+    The config's `tta_model` and `tta_pipeline` say how. A detector without them is tested on each image and its mirror
+    image by mmdet's DetTTAModel, with NMS at IoU 0.5 and at most 100 boxes an image.
 
     Raises:
         UserError: One of the two is missing and the config is not mmdet's.

@@ -14,7 +14,7 @@ def apply_amp(cfg: Config) -> Config:
     """Return a copy that trains in mixed precision with a dynamic loss scale.
 
     Raises:
-        UserError: No accelerator, no optim_wrapper, or one that is neither OptimWrapper nor AmpOptimWrapper.
+        UserError: No GPU, no optim_wrapper, or one that is neither OptimWrapper nor AmpOptimWrapper.
     """
     if get_device() == 'cpu':
         raise UserError('--amp needs a GPU: mmengine trains in mixed precision on accelerators only; leave --amp out')
@@ -52,11 +52,11 @@ def apply_auto_scale_lr(cfg: Config) -> Config:
 
 
 def apply_resume(cfg: Config, resume: str | None) -> Config:
-    """Return a copy that goes on from a checkpoint.
+    """Return a copy that resumes from a checkpoint.
 
     Args:
         cfg: Parsed config.
-        resume: `'auto'` for the last checkpoint of the work_dir, a checkpoint's path, or None for no change.
+        resume: `'auto'` for the last checkpoint of the work_dir, the path of a checkpoint, or None for no change.
     """
     changed = copy.deepcopy(cfg)
     if resume is not None:

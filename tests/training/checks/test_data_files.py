@@ -101,6 +101,10 @@ def test_missing_panopticapi_is_named_before_a_training(root: Path, monkeypatch:
     with pytest.raises(UserError, match=r'val_evaluator\.1 measures PQ.*pip install --no-deps panopticapi-lite'):
         check_data(cfg, splits=('val',))
     check_data(cfg, splits=('train',))
+    lazy = Config({'val_evaluator': {'metric': 'PQ'}})
+    lazy.val_evaluator.type = type('CocoPanopticMetric', (), {})
+    with pytest.raises(UserError, match='val_evaluator measures PQ'):
+        check_data(lazy, splits=('val',))
 
 
 def test_missing_stuff_maps_come_with_their_tool(root: Path) -> None:

@@ -19,7 +19,7 @@ def test_a_path_wins_and_is_not_changed(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_shipped_name_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = tmp_path / 'shipped.py'
-    monkeypatch.setattr('resnest_mm.paths.config_path', lambda name: {'demo/tiny': shipped}[name])
+    monkeypatch.setattr('resnest_mm.training.config.load.config_path', lambda name: {'demo/tiny': shipped}[name])
     assert find_config('demo/tiny') == shipped
 
 
