@@ -1,4 +1,4 @@
-"""`python -m resnest_mm.check`: every fault is faked and must be told with the command that mends it."""
+"""`python -m resnest_mm.check` prints every problem of an environment with a command that fixes it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from types import MappingProxyType
 import pytest
 
 from resnest_mm import check, environment
-from resnest_mm.environment import Findings, Limit
+from resnest_mm.environment import AcceptedVersions, Environment
 
-SOUND = Findings(
+SOUND = Environment(
     python='3.11.7',
     distributions=MappingProxyType(
         {
@@ -28,10 +28,10 @@ SOUND = Findings(
             'resnest_mm': {'resnest_mm': '0.1.0'},
         }
     ),
-    limits=(
-        Limit('mmdet', 'mmcv', '2.0.0rc4', '2.2.0'),
-        Limit('mmdet', 'mmengine', '0.7.1', '1.0.0'),
-        Limit('mmseg', 'mmcv', '2.0.0rc4', '2.2.0'),
+    accepted=(
+        AcceptedVersions('mmdet', 'mmcv', '2.0.0rc4', '2.2.0'),
+        AcceptedVersions('mmdet', 'mmengine', '0.7.1', '1.0.0'),
+        AcceptedVersions('mmseg', 'mmcv', '2.0.0rc4', '2.2.0'),
     ),
     helpers=('ftfy', 'regex', 'pkg_resources'),
     needs_pkg_resources=True,
@@ -42,20 +42,20 @@ REBUILD = (
 )
 
 
-def installed(**changes: dict[str, str]) -> Findings:
-    """Return the sound findings with other distributions of some import names."""
+def installed(**changes: dict[str, str]) -> Environment:
+    """Return the sound environment with other distributions of some import names."""
     return dataclasses.replace(SOUND, distributions={**SOUND.distributions, **changes})
 
 
-def imports_fail(**errors: str) -> Findings:
-    """Return the sound findings with imports that raise; `ops` stands for mmcv._ext."""
+def imports_fail(**errors: str) -> Environment:
+    """Return the sound environment with imports that raise; `ops` stands for mmcv._ext."""
     named = {environment.OPS if name == 'ops' else name: error for name, error in errors.items()}
     return dataclasses.replace(SOUND, import_errors=named)
 
 
-def test_a_sound_environment_has_no_remarks() -> None:
+def test_a_sound_environment_has_no_problems() -> None:
     """A false alarm would send people to reinstall what works."""
-    assert check.judge(SOUND) == []
+    assert check.find_problems(SOUND) == []
     lines = list(check.render(SOUND, []))
     assert lines[-1] == '\ntraining can work'
     assert lines[4] == 'mmcv          2.1.0'
@@ -97,7 +97,7 @@ FAULTS = {
         'MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0',
     ),
     'mmcv too new': (
-        dataclasses.replace(installed(mmcv={'mmcv': '2.2.0'}, mmseg={}), limits=SOUND.limits[:2]),
+        dataclasses.replace(installed(mmcv={'mmcv': '2.2.0'}, mmseg={}), accepted=SOUND.accepted[:2]),
         'mmdet 3.3.0 refuses mmcv 2.2.0: it takes mmcv>=2.0.0rc4,<2.2.0',
         f'{REBUILD}"mmcv>=2.0.0rc4,<2.2.0"',
     ),
@@ -124,16 +124,16 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(('findings', 'text', 'remedy'), FAULTS.values(), ids=FAULTS.keys())
-def test_each_fault_is_told_with_its_remedy(
-    findings: Findings, text: str, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(('found', 'text', 'fix'), FAULTS.values(), ids=FAULTS.keys())
+def test_each_fault_is_told_with_its_fix(
+    found: Environment, text: str, fix: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One cause gives one fault, its remedy, and exit code 1."""
-    assert check.judge(findings) == [check.Remark(text, remedy, fatal=True)]
-    monkeypatch.setattr(check, 'look', lambda: findings)
+    """One cause gives one fault, its fix, and exit code 1."""
+    assert check.find_problems(found) == [check.Problem(text, fix, fatal=True)]
+    monkeypatch.setattr(check, 'read_environment', lambda: found)
     assert check.main() == 1
     printed = capsys.readouterr().out
-    assert f'FAULT {text}\n      mend it with: {remedy}\n' in printed
+    assert f'FAULT {text}\n      fix it with: {fix}\n' in printed
     assert printed.endswith('\n1 fault: training cannot work\n')
 
 
@@ -143,49 +143,62 @@ def test_absent_ops_stop_either_host(host: str) -> None:
     absent = {environment.OPS: "ModuleNotFoundError: No module named 'mmcv._ext'"}
     none = installed(mmdet={}, mmseg={})
     one = installed(**{name: {} for name in ('mmdet', 'mmseg') if name != host})
-    assert [remark.fatal for remark in check.judge(dataclasses.replace(one, import_errors=absent))] == [True]
-    assert [remark.fatal for remark in check.judge(dataclasses.replace(none, import_errors=absent))] == [False, True]
+    assert [problem.fatal for problem in check.find_problems(dataclasses.replace(one, import_errors=absent))] == [True]
+    assert [problem.fatal for problem in check.find_problems(dataclasses.replace(none, import_errors=absent))] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(('nvcc', 'word'), [(True, 'built for the CPU'), (False, 'there is no nvcc to build them')])
 def test_a_gpu_without_gpu_ops_is_noted(nvcc: bool, word: str) -> None:
     """Detectors fail on the GPU in the middle of training there; on the CPU they still train."""
-    findings = dataclasses.replace(SOUND, torch_cuda='13.0', gpus=('H100',), nvcc=nvcc)
-    (remark,) = check.judge(findings)
-    assert word in remark.text
-    assert 'H100' in remark.text
-    assert remark.remedy == f'{REBUILD.replace("MMCV_WITH", "FORCE_CUDA=1 MMCV_WITH")}mmcv==2.1.0'
-    assert not remark.fatal
+    found = dataclasses.replace(SOUND, torch_cuda='13.0', gpus=('H100',), nvcc=nvcc)
+    (problem,) = check.find_problems(found)
+    assert word in problem.text
+    assert 'H100' in problem.text
+    assert problem.fix == f'{REBUILD.replace("MMCV_WITH", "FORCE_CUDA=1 MMCV_WITH")}mmcv==2.1.0'
+    assert not problem.fatal
 
 
 def test_weights_only_is_noted_from_torch_2_6() -> None:
     """Resuming from mmengine's own checkpoints fails there, which is no fault of the environment."""
-    assert check.judge(installed(torch={'torch': '2.5.1'})) == []
-    (remark,) = check.judge(installed(torch={'torch': '2.13.0+cpu'}))
-    assert 'weights_only' in remark.text
-    module, _, function = remark.remedy.split()[1].removesuffix('()').rpartition('.')
+    assert check.find_problems(installed(torch={'torch': '2.5.1'})) == []
+    (problem,) = check.find_problems(installed(torch={'torch': '2.13.0+cpu'}))
+    assert 'weights_only' in problem.text
+    module, _, function = problem.fix.split()[1].removesuffix('()').rpartition('.')
     assert callable(getattr(importlib.import_module(module), function))
-    assert not remark.fatal
+    assert not problem.fatal
 
 
-def test_limits_are_read_from_both_styles_of_host() -> None:
-    """The two hosts name their limits differently, and reading must not run them."""
+def test_accepted_versions_are_read_from_both_styles_of_host() -> None:
+    """The two hosts name their accepted differently, and reading must not run them."""
     mmdet = "raise SystemExit\nmmcv_minimum_version = '2.0.0rc4'\nmmcv_maximum_version = '2.2.0'\n"
     mmseg = "MMCV_MIN = '2.0.0rc4'\nMMCV_MAX = '2.2.0'\nMMENGINE_MAX = '1.0.0'\nMMCV_OTHER = '9'\n"
-    assert list(environment.read_limits('mmdet', mmdet)) == [Limit('mmdet', 'mmcv', '2.0.0rc4', '2.2.0')]
-    assert list(environment.read_limits('mmseg', mmseg)) == [
-        Limit('mmseg', 'mmcv', '2.0.0rc4', '2.2.0'),
-        Limit('mmseg', 'mmengine', '0', '1.0.0'),
+    assert list(environment.read_accepted('mmdet', mmdet)) == [AcceptedVersions('mmdet', 'mmcv', '2.0.0rc4', '2.2.0')]
+    assert list(environment.read_accepted('mmseg', mmseg)) == [
+        AcceptedVersions('mmseg', 'mmcv', '2.0.0rc4', '2.2.0'),
+        AcceptedVersions('mmseg', 'mmengine', '0', '1.0.0'),
     ]
-    assert list(environment.read_limits('other', 'x: int = 1')) == []
+    assert list(environment.read_accepted('other', 'x: int = 1')) == []
 
 
 @pytest.mark.parametrize(
-    ('version', 'numbers'), [('2.0.0rc4', (2, 0, 0)), ('2.13.0+cpu', (2, 13, 0)), ('1', (1,)), ('dev', ())]
+    ('version', 'accepted'),
+    [
+        ('2.0.0rc4', True),
+        ('2.0.0rc1', False),
+        ('2.1.0+cu118', True),
+        ('2.2.0rc1', True),
+        ('2.2.0', False),
+        ('10.0', False),
+    ],
 )
-def test_release_ignores_suffixes(version: str, numbers: tuple[int, ...]) -> None:
-    """A local or pre-release suffix must not stop the comparison."""
-    assert check.release(version) == numbers
+def test_versions_are_compared_as_the_hosts_compare_them(version: str, accepted: bool) -> None:
+    """A release candidate is older than its release, and a build for CUDA is as old as the release."""
+    assert (version in SOUND.accepted[0]) is accepted
+    problems = check.find_problems(installed(mmcv={'mmcv': version}, mmseg={}))
+    assert ([problem.text.partition(' refuses ')[0] for problem in problems] == []) is accepted
 
 
 def test_imports_are_tried_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
