@@ -27,7 +27,7 @@ UPWARDS: set[tuple[str, str]] = {
     ('resnest_mm.browse.canvas', 'resnest_mm.report.segmentation'),
     ('resnest_mm.browse.sheets', 'resnest_mm.report.segmentation'),
 }
-CIRCLES = {'resnest_mm.weights'}
+CIRCLES: set[str] = set()
 
 
 def load_diagram() -> ModuleType:

@@ -1,4 +1,4 @@
-"""Files that are damaged, or that try to run something when they are loaded."""
+"""Files that try to run code when they are loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 EXAMPLES = settings(
     max_examples=int(os.environ.get('HYPOTHESIS_EXAMPLES', '100')),
     deadline=None,
-    # The folder and the captured output of a test may well be shared by its examples: they check what is new in them.
+    # The examples of a test may share its folder and its captured output, because each looks only at what it added.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -32,7 +32,7 @@ class Payload:
 
 
 def payloads(trace: Path) -> dict[str, Payload]:
-    """Return objects that make the file `trace` when an unpickler believes them."""
+    """Return objects that make the file `trace` when they are unpickled without restrictions."""
     return {
         'system': Payload(os.system, f'touch {trace}'),
         'open': Payload(open, str(trace), 'w'),

@@ -1,4 +1,4 @@
-"""A server on loopback that plays the mirrors of a weight file, well-behaved and not."""
+"""A local server that plays the mirrors of a weight file, good ones and bad ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Behaviour = Callable[['Handler'], None]
 
 
 class Mirrors:
-    """The server: what it does at each path, and what it was asked.
+    """The server: its behaviour at each path, and the requests that it got.
 
     Args:
         url: Its address, without a slash at the end.
-        behaviours: What it does by path; each call is one answer.
-        requests: The paths asked for, in order.
+        behaviours: Behaviour by path; each call answers one request.
+        requests: The requested paths, in order.
         ranges: The Range header of each request, or None.
     """
 
@@ -28,7 +28,7 @@ class Mirrors:
         self.ranges: list[str | None] = []
 
     def plays(self, path: str, *behaviours: Behaviour) -> str:
-        """Answer the requests to a path by these behaviours in turn, the last one for ever; return its URL."""
+        """Answer the requests to a path by these behaviours in turn, the last one repeatedly; return its URL."""
         turns = list(behaviours)
         self.behaviours[path] = lambda handler: (turns.pop(0) if len(turns) > 1 else turns[0])(handler)
         return f'{self.url}{path}'
@@ -39,7 +39,7 @@ class Mirrors:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands each request to the behaviour of its path."""
+    """Answers each request by the behaviour of its path."""
 
     mirrors: Mirrors
 
@@ -49,12 +49,12 @@ class Handler(BaseHTTPRequestHandler):
         self.mirrors.behaviours[self.path](self)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
 def mirrors_running() -> Iterator[Mirrors]:
-    """Run a server for the time of a test."""
+    """Run a server during a test."""
     handler = type('Handler', (Handler,), {})
     with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
         handler.mirrors = mirrors = Mirrors(f'http://127.0.0.1:{server.server_address[1]}')
@@ -68,7 +68,7 @@ def mirrors_running() -> Iterator[Mirrors]:
 
 
 def serves(content: bytes, *, ranges: bool = True, pause: float = 0.0) -> Behaviour:
-    """Send the file, or the part asked for where the server knows ranges."""
+    """Send the file, or the requested part of it if the server knows ranges."""
 
     def answer(handler: Handler) -> None:
         asked = handler.headers.get('Range')
@@ -96,7 +96,7 @@ def fails(code: int) -> Behaviour:
 
 
 def redirects(url: str) -> Behaviour:
-    """Send the client elsewhere."""
+    """Redirect the client to another URL."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(302)

@@ -1,4 +1,4 @@
-"""A published weight by its name: checked, brought to this layout whatever its own, and loaded whole or not at all."""
+"""A published file is found by its name, checked, renamed to this key layout, and loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_record_of_any_layout_fills_the_backbone(
 
 
 def test_the_same_file_by_its_path_is_not_converted_but_explained(source: nn.Module, folder: Path) -> None:
-    """What a file holds is known by its record only; by its path it has to be in this layout."""
+    """Only a record says which key layout a file has; a path must name a file in this layout."""
     publish(
         folder, convert_backbone(source.state_dict(), source='mmdet', target='official', prefix=''), layout='official'
     )

@@ -58,7 +58,7 @@ def file_digest(path: Path, algorithm: str = 'sha256') -> str:
 
 
 class _CountedStream(io.RawIOBase):
-    """A file that moves a progress bar when it is read.
+    """A file that moves a progress bar while it is read.
 
     `tqdm.wrapattr` counts calls of `read` alone, but torch reads its archives by `readinto`.
     """

@@ -19,7 +19,7 @@ from resnest_mm.weights.io.hashing import open_with_progress
 from resnest_mm.weights.io.unpickle import ArrayUnpickler, RefusedError
 
 _LEGACY_TORCH: Final = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
-"""Torch's magic number as a pickle, after the two bytes of its protocol: files from before torch 1.6 begin so."""
+"""Torch's magic number as a pickle: files from before torch 1.6 begin with two bytes for the protocol and this."""
 
 _ZIP: Final = b'PK\x03\x04'
 

@@ -1,8 +1,8 @@
 """Unpickling without running code: numpy arrays, as in detectron2's `.pkl`, and the training checkpoints of mmengine.
 
 Written by hand, because no library does it: `torch.load(weights_only=True)` reads only files that torch wrote, not
-detectron2's pickles, and numpy has no restricted unpickler. Torch's own files are read by its restricted
-unpickler, which is told here what mmengine writes beside the weights.
+detectron2's pickles, and numpy has no restricted unpickler. Torch's own files are read by its own restricted
+unpickler; this module adds to its list of allowed names what mmengine writes beside the weights.
 """
 
 from __future__ import annotations

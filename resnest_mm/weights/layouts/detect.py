@@ -16,7 +16,7 @@ from resnest_mm.weights.layouts.tables import LAYOUTS
 
 Part: TypeAlias = Literal['backbone', 'detector', 'segmentor', 'model']
 
-_BY_MARKERS: Final = {layout.markers: layout for layout in reversed(LAYOUTS.values())}
+_BY_MARKERS: Final = {layout.markers: layout for layout in reversed(tuple(LAYOUTS.values()))}
 DETECTABLE: Final = tuple(layout for layout in LAYOUTS.values() if _BY_MARKERS[layout.markers] is layout)
 """The layouts that keys tell apart: of those with the same keys, which differ in how gates are computed, the first."""
 

@@ -1,4 +1,4 @@
-"""A weight file comes from the first place that has it whole; whatever a mirror does, no wrong file gets its name."""
+"""A weight file comes from the first place that has the right one; no mirror can give its name to a wrong file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoint files: every kind is read to the same tensors, damage and payloads are refused, writing is atomic."""
+"""Checkpoint files: every kind gives the same tensors, damaged files and payloads are refused, writing is atomic."""
 
 from __future__ import annotations
 
