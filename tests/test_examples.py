@@ -11,6 +11,7 @@ EXAMPLES = [
     ('resnest_mm.models.resnest', 'ResNeSt'),
     ('resnest_mm.models.split_attention', 'SplitAttention'),
     ('resnest_mm.weights.pretrained', 'Pretrained'),
+    ('resnest_mm.weights.convert.api', 'convert'),
 ]
 """Module and name of every object whose docstring has an `Example`."""
 

@@ -15,6 +15,7 @@ from resnest_mm.weights.fit import fit_state
 from resnest_mm.weights.hub.resolve import needs_file_backend, resolve
 from resnest_mm.weights.io.contents import FileError, UntrustedContentError
 from resnest_mm.weights.io.read import read_checkpoint
+from resnest_mm.weights.layouts.names import with_dot
 from resnest_mm.weights.records.record import Record
 
 
@@ -123,7 +124,7 @@ def under_prefix(tensors: Mapping[str, Tensor], prefix: str | None, *, checkpoin
     """
     if prefix is None:
         return dict(tensors)
-    dotted = _with_dot(prefix)
+    dotted = with_dot(prefix)
     chosen = {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
     if not chosen:
         raise CheckpointError(
@@ -146,7 +147,7 @@ def backbone_of(tensors: Mapping[str, Tensor], record: Record, *, prefix: str | 
     """
     if prefix is None:
         prefix = record.prefix if any(key.startswith(record.prefix) for key in tensors) else ''
-    dotted = _with_dot(prefix) if prefix else ''
+    dotted = with_dot(prefix)
     if record.layout == 'mmdet':
         return {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
     try:
@@ -158,7 +159,3 @@ def backbone_of(tensors: Mapping[str, Tensor], record: Record, *, prefix: str | 
 def describe_input(record: Record) -> str:
     """Return the images that a published network expects, e.g. "RGB images, mean [...], std [...]"."""
     return f'{record.channel_order} images, mean {list(record.mean)}, std {list(record.std)}'
-
-
-def _with_dot(prefix: str) -> str:
-    return prefix if prefix.endswith('.') else f'{prefix}.'

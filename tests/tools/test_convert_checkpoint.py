@@ -151,6 +151,38 @@ def test_an_entry_is_chosen(tool: Tool, tmp_path: Path) -> None:
     assert equal(load(tmp_path / 'out.pth'), other)
 
 
+AVERAGED = {'steps': torch.tensor(7), **{f'module.{name}': value for name, value in OWN.items()}}
+"""What mmengine's EMAHook saves as `ema_state_dict`: the averaged model, and the number of updates beside it."""
+
+
+@pytest.mark.parametrize('options', [[], ['--prefix', 'module.'], ['--part', 'backbone'], ['--from', 'mmdet']])
+def test_averaged_weights_are_converted(options: list[str], tool: Tool, tmp_path: Path, capsys: Capture) -> None:
+    """The number of updates is an integer, which no tensor of the model is; it is left out and named."""
+    torch.save({'state_dict': {'a': torch.ones(1)}, 'ema_state_dict': AVERAGED}, tmp_path / 'in.pth')
+    arguments = [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), '--entry', 'ema_state_dict', *options]
+    assert tool('convert_checkpoint', arguments) == 0
+    assert equal(load(tmp_path / 'out.pth'), OWN)
+    table = rows(capsys.readouterr().out)
+    assert (table['read'], table['mapped'], table['dropped']) == ('151 tensors', '150 tensors', '1 tensors: steps')
+
+
+def test_averaged_weights_of_a_whole_detector_are_converted(tool: Tool, tmp_path: Path) -> None:
+    """The detector is under `module.`, and the number of updates is none of its tensors."""
+    averaged = {'steps': torch.tensor(7), **{f'module.{name}': value for name, value in mmdet_detector().items()}}
+    torch.save({'ema_state_dict': averaged}, tmp_path / 'in.pth')
+    assert tool('convert_checkpoint', [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')]) == 0
+    assert equal(load(tmp_path / 'out.pth'), mmdet_detector())
+
+
+@pytest.mark.parametrize('options', [['--part', 'backbone'], ['--prefix', 'backbone'], []])
+def test_integers_outside_the_backbone_do_not_matter(options: list[str], tool: Tool, tmp_path: Path) -> None:
+    """A head may hold integers, such as a table of strides; only the tensors of a backbone are known to have none."""
+    detector = {**mmdet_detector(), 'bbox_head.strides': torch.tensor([4, 8])}
+    torch.save(detector, tmp_path / 'in.pth')
+    assert tool('convert_checkpoint', [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), *options]) == 0
+    assert equal(load(tmp_path / 'out.pth'), OWN if options else detector)
+
+
 def test_precision_changes_for_floats_only(tool: Tool, tmp_path: Path) -> None:
     torch.save(OWN, tmp_path / 'in.pth')
     arguments = [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), '--dtype', 'float16']

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.commands.convert import Account
-from resnest_mm.weights.convert.api import PARTS, convert
+from resnest_mm.weights.convert.api import WHOLE_MODELS, convert
 from resnest_mm.weights.convert.describe import Description, describe
 from resnest_mm.weights.io.contents import Checkpoint, count_not_finite
 from resnest_mm.weights.io.hashing import file_digest
@@ -109,7 +109,7 @@ def _name(network: Description) -> str:
 
 
 def _convertible(tensors: Mapping[str, Tensor], layout: str, found: DetectedLayout) -> str:
-    parts = [found.part, 'backbone'] if found.part in PARTS[1:] else ['backbone']
+    parts = [found.part, 'backbone'] if found.part in WHOLE_MODELS else ['backbone']
     words = []
     for part in parts:
         try:
@@ -129,5 +129,5 @@ def _use(network: Description, found: DetectedLayout, path: Path) -> Iterator[tu
     init = f"type='resnest_mm.Pretrained', checkpoint={file!r}" + (f', prefix={prefix!r}' if prefix else '')
     arguments = ', '.join(f'{name}={value!r}' for name, value in network.arguments.items())
     yield 'backbone=', f"dict(type='resnest_mm.ResNeSt', {arguments}, init_cfg=dict({init}))"
-    if found.layout.name == 'mmdet' and found.part in PARTS[1:]:
+    if found.layout.name == 'mmdet' and found.part in WHOLE_MODELS:
         yield 'load_from=', repr(file)

@@ -1,4 +1,4 @@
-"""Choosing the conversion for what a checkpoint holds: a backbone, a detector or a segmentor."""
+"""Converting a checkpoint to another key layout, whatever it holds: a backbone, a detector or a segmentor."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.detector import convert_detector
 from resnest_mm.weights.convert.segmentor import convert_segmentor
-from resnest_mm.weights.layouts.detect import detect_layout
+from resnest_mm.weights.convert.tensors import Value, as_tensors
+from resnest_mm.weights.layouts.detect import DetectedLayout, detect_layout
+from resnest_mm.weights.layouts.names import with_dot
 
-PARTS: Final = ('backbone', 'detector', 'segmentor')
+WHOLE_MODELS: Final = ('detector', 'segmentor')
+PARTS: Final = ('backbone', *WHOLE_MODELS)
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,10 @@ class Conversion:
     """A converted checkpoint.
 
     Args:
-        tensors: Its tensors.
+        tensors: Its tensors by name.
         part: What it holds, one of `PARTS`.
-        found: What the source was taken for.
-        evidence: What says so.
+        found: Layout and part of the source, and the prefix of its backbone, in words.
+        evidence: How they were detected, one line each.
         dropped: Keys of the source that were left out.
     """
 
@@ -37,7 +40,7 @@ class Conversion:
 
 
 def convert(
-    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Value],
     *,
     source: str = 'auto',
     target: str = 'mmdet',
@@ -46,64 +49,77 @@ def convert(
     stock_heads: bool = False,
     dense_offsets: bool | None = None,
 ) -> Conversion:
-    """Convert whatever a checkpoint holds.
+    """Convert a checkpoint to another key layout, complete or not at all.
 
     Args:
-        tensors: The checkpoint; not modified.
-        source: Its layout; 'auto' looks at its keys.
-        target: Layout wanted.
-        part: What to convert, one of `PARTS`; None converts all.
-        prefix: What stands before the keys to convert; the others are left out.
-        stock_heads: Of a detector for mmdet: whether its heads are mmdet's own where those differ from the authors'.
-        dense_offsets: Whether deformable offsets are to be predicted by mmcv's ungrouped convolutions (True) or by
-            grouped ones (False); None leaves them as they are.
+        state: Tensors or numpy arrays by name, also inside a dict such as `{'state_dict': ...}`. Not modified.
+        source: Layout of `state`, a name or an alias in `resnest_mm.weights.layouts.tables`; 'auto' detects it from
+            the keys.
+        target: Layout of the result.
+        part: What to convert, one of `PARTS`; None converts everything.
+        prefix: Prefix of the keys to convert; the others are left out.
+        stock_heads: As in `convert_detector`.
+        dense_offsets: As in `convert_backbone`.
 
     Raises:
-        ConversionError: Unknown keys, missing ones, other shapes, or what the layout cannot hold.
+        ConversionError: If keys are unknown or missing, have another shape, or have no equal in the target layout.
+
+    Example:
+        >>> import torch
+        >>> from resnest_mm import ResNeSt
+        >>> from resnest_mm.weights.convert.api import convert
+        >>> own = ResNeSt(14, stem_channels=8, base_channels=16).state_dict()
+        >>> official = convert(own, target='official').tensors
+        >>> next(iter(official))
+        'conv1.0.weight'
+        >>> back = convert(official, target='mmdet')
+        >>> back.found
+        'official backbone'
+        >>> torch.equal(back.tensors['stem.0.weight'], own['stem.0.weight'])
+        True
     """
     if part is not None and part not in PARTS:
         raise ConversionError(f'part={part!r} is unknown; choose one of {", ".join(PARTS)}')
-    inner, dropped = (tensors, []) if prefix is None else _under(tensors, prefix)
-    try:
-        found = detect_layout(inner)
-    except ConversionError:
-        if source == 'auto' or part in PARTS[1:]:
-            raise
-        found = None  # told what it is, the conversion can say what it lacks
-    whole = part or (found.part if found and found.part in PARTS else 'backbone')
-    if stock_heads and whole != 'detector':
-        raise ConversionError(f'stock heads are for detectors, and this is a {whole}')
-    if whole == 'detector':
+    dropped: list[str] = []
+    tensors = as_tensors(state, dropped=dropped)
+    start = with_dot(prefix or '')
+    inner = {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
+    if not inner:
+        raise ConversionError(f'no key begins with prefix={start!r}; the first ones are {first_names(sorted(tensors))}')
+    found = _detect(inner, required=source == 'auto' or part in WHOLE_MODELS)
+    to_convert = part or (found.part if found and found.part in PARTS else 'backbone')
+    if stock_heads and to_convert != 'detector':
+        raise ConversionError(f'stock heads are for detectors, and this is a {to_convert}')
+    if to_convert in WHOLE_MODELS:
+        dropped += [key for key in tensors if not key.startswith(start)]
+    if to_convert == 'detector':
         result = convert_detector(
             inner, source=source, target=target, stock_heads=stock_heads, dense_offsets=dense_offsets, dropped=dropped
         )
-    elif whole == 'segmentor':
+    elif to_convert == 'segmentor':
         result = convert_segmentor(inner, source=source, target=target, dropped=dropped)
     else:
-        start = prefix
+        # All tensors and not the inner ones, because the classifier may be outside the prefix.
+        inside = prefix
         if found is not None and (part == 'backbone' or prefix is not None):
-            start = f'{_dotted(prefix or "")}{found.prefix}'
-        dropped = []
+            inside = f'{start}{found.prefix}'
         result = convert_backbone(
-            tensors, source=source, target=target, prefix=start, dense_offsets=dense_offsets, dropped=dropped
+            tensors, source=source, target=target, prefix=inside, dense_offsets=dense_offsets, dropped=dropped
         )
     return Conversion(
         tensors=result,
-        part=whole,
-        found=str(found) if found is not None else f'{source} {whole}',
-        evidence=found.evidence if found is not None else ('it was said to be that',),
+        part=to_convert,
+        found=f'{source} {to_convert}' if found is None else str(found),
+        evidence=(f'the source was named as {source}',) if found is None else found.evidence,
         dropped=tuple(dict.fromkeys(dropped)),
     )
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors under a prefix, and the other names."""
-    start = _dotted(prefix)
-    inner = {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
-    if not inner:
-        raise ConversionError(f'no key begins with prefix={start!r}; the first ones are {first_names(sorted(tensors))}')
-    return inner, [name for name in tensors if not name.startswith(start)]
-
-
-def _dotted(prefix: str) -> str:
-    return prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
+def _detect(tensors: Mapping[str, Tensor], *, required: bool) -> DetectedLayout | None:
+    """Return what was detected; None where it is not required, because the conversion then says which keys miss."""
+    try:
+        return detect_layout(tensors)
+    except ConversionError:
+        if required:
+            raise
+        return None

@@ -10,10 +10,10 @@ from torch import Tensor
 from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.weights.convert.architecture import Architecture, check_backbone, known_depths
 from resnest_mm.weights.convert.offsets import expand_offsets, group_offsets
-from resnest_mm.weights.convert.tensors import Value, as_tensors, refuse
+from resnest_mm.weights.convert.tensors import Value, as_tensors, check_dtypes, refuse
 from resnest_mm.weights.layouts.detect import DetectedLayout, count_markers, detect_layout, find_prefixes, other_keys
 from resnest_mm.weights.layouts.key_layout import KeyLayout, WholeModel
-from resnest_mm.weights.layouts.names import COUNTER, OFFSET, STAGES
+from resnest_mm.weights.layouts.names import COUNTER, OFFSET, STAGES, with_dot
 from resnest_mm.weights.layouts.tables import find_layout
 
 RELEASED_STRIDES = (1, 2, 2, 2)
@@ -66,7 +66,7 @@ def convert_backbone(
     Raises:
         ConversionError: On unknown or missing keys, other shapes, and what the layout cannot hold.
     """
-    tensors = as_tensors(state)
+    tensors = as_tensors(state, dropped=dropped)
     layout, found = _locate(tensors, source, prefix)
     others = other_keys(tensors, layout, found)
     if others and prefix is None:
@@ -103,6 +103,7 @@ def read_backbone(tensors: Mapping[str, Tensor], layout: KeyLayout, *, prefix: s
     modules = layout.classifier_modules(prefix)
     heads = [key for key in tensors if key.rpartition('.')[0] in modules]
     given = [key[len(prefix) :] for key in tensors if key.startswith(prefix) and key not in heads]
+    check_dtypes({key: tensors[key] for key in (*(prefix + key for key in given), *heads)})
     names = layout.own_keys(given)
     renamed = {own: tensors[prefix + key] for key, own in names.items() if own is not None}
     backbone = layout.read(renamed)
@@ -195,22 +196,18 @@ def write_backbone(
 
 def _locate(tensors: Mapping[str, Tensor], source: str, prefix: str | None) -> tuple[KeyLayout, str]:
     if source == 'auto':
-        start = '' if prefix is None else _dotted(prefix)
+        start = '' if prefix is None else with_dot(prefix)
         found = detect_layout(key[len(start) :] for key in tensors if key.startswith(start))
         return found.layout, start + found.prefix
     layout = find_layout(source)
     if prefix is not None:
-        return layout, _dotted(prefix)
+        return layout, with_dot(prefix)
     prefixes = find_prefixes(tensors, layout)
     if len(prefixes) > 1:
         raise ConversionError(f'the checkpoint holds several ResNeSts, name the prefix of one: {first_names(prefixes)}')
     # Without all markers, the prefix with most of them: the message then says which keys it lacks.
     closest = count_markers(tensors, layout).most_common(1)
     return layout, closest[0][0] if closest else ''
-
-
-def _dotted(prefix: str) -> str:
-    return prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
 
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:

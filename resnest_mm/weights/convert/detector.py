@@ -13,7 +13,7 @@ from resnest_mm.weights.convert.backbone import Backbone, split_model, write_bac
 from resnest_mm.weights.convert.detector_parts import detector_parts, read_structure
 from resnest_mm.weights.convert.head_parts import rename_parts
 from resnest_mm.weights.convert.stock_heads import cell_anchors, from_stock_heads, to_stock_heads
-from resnest_mm.weights.convert.tensors import Value, as_tensors
+from resnest_mm.weights.convert.tensors import Value, as_tensors, check_dtypes
 from resnest_mm.weights.layouts.tables import find_layout
 
 DETECTOR_LAYOUTS: Final = ('detectron2', 'mmdet')
@@ -47,7 +47,7 @@ def convert_detector(
     Raises:
         ConversionError: On unknown or missing keys, other shapes, and what the target cannot hold.
     """
-    tensors = as_tensors(state)
+    tensors = as_tensors(state, dropped=dropped)
     wanted = find_layout(target)
     found, backbone, heads = split_model(tensors, 'detector', source=source)
     if wanted.name not in DETECTOR_LAYOUTS:
@@ -57,6 +57,7 @@ def convert_detector(
     layout, base = found.layout, found.layout.before_model(found.prefix)
     left_out = [key for key in heads if layout.name == 'detectron2' and _DROPPED.fullmatch(key)]
     if layout is not wanted:
+        check_dtypes(heads)
         heads = {key: value for key, value in heads.items() if key not in left_out}
         convert = _to_mmdet if wanted.name == 'mmdet' else _to_detectron2
         heads = convert(heads, backbone, stock=stock_heads)

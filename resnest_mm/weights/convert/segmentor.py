@@ -14,7 +14,7 @@ from torch import Tensor
 from resnest_mm.errors import ConversionError
 from resnest_mm.weights.convert.backbone import split_model, write_backbone
 from resnest_mm.weights.convert.head_parts import Part, Size, rename_parts
-from resnest_mm.weights.convert.tensors import Value, as_tensors
+from resnest_mm.weights.convert.tensors import Value, as_tensors, check_dtypes
 from resnest_mm.weights.layouts.tables import find_layout
 
 SEGMENTOR_LAYOUTS: Final = ('encoding', 'mmseg')
@@ -37,7 +37,7 @@ def convert_segmentor(
     Raises:
         ConversionError: On unknown or missing keys and other shapes.
     """
-    tensors = as_tensors(state)
+    tensors = as_tensors(state, dropped=dropped)
     found, backbone, heads = split_model(tensors, 'segmentor', source=source)
     name = _SOFTWARE[found.layout.name]
     target = _SOFTWARE.get(target, target)
@@ -46,6 +46,7 @@ def convert_segmentor(
             f'segmentors are converted between {" and ".join(SEGMENTOR_LAYOUTS)}, and target={target!r} is neither'
         )
     if name != target:
+        check_dtypes(heads)
         sizes = {f'C{level}': stage.out_channels for level, stage in enumerate(backbone.architecture.stages, 2)}
         parts = list(segmentor_parts(heads))
         subject = f'segmentation model of {name}'

@@ -1,9 +1,9 @@
-"""What a conversion takes and what stops it: tensors by name, and one kind of error."""
+"""The tensors that a conversion takes, and the errors that say why it does not take them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from numpy.typing import NDArray
@@ -16,67 +16,84 @@ from resnest_mm.weights.layouts.names import COUNTER
 Value: TypeAlias = 'Tensor | NDArray[Any]'
 Shape: TypeAlias = tuple[int, ...]
 
+_UPDATES: Final = 'steps'
+"""Mmengine's number of updates of averaged weights, next to the averaged model, whose keys start with `module.`."""
 
-def as_tensors(content: object) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint's content by name, out of the dicts that they are wrapped in.
+
+def as_tensors(content: object, *, dropped: list[str] | None = None) -> dict[str, Tensor]:
+    """Return the tensors in the content of a checkpoint by name.
 
     Args:
-        content: A mapping of names to tensors or numpy arrays, or one that holds such a mapping under a name in
-            `TENSOR_ENTRIES` of `resnest_mm.weights.io.contents`. Not modified; the tensors returned share memory with
-            those handed in.
+        content: Tensors or numpy arrays by name, or a mapping that has them in an entry named in `TENSOR_ENTRIES` of
+            `resnest_mm.weights.io.contents`. Not modified; the tensors returned share memory with those in it.
+        dropped: A list to which the keys left out are added: mmengine's number of updates of averaged weights.
 
     Raises:
-        ConversionError: On anything else, on numbers that are not floating (counters: not whole), and on nothing.
+        ConversionError: If there are no tensors, or something else among them.
     """
-    inner = _unwrap(content)
-    if not isinstance(inner, Mapping):
-        raise ConversionError(f'a {type(inner).__name__} is no checkpoint; hand over a mapping of names to tensors')
-    if not inner:
-        raise ConversionError('the checkpoint has no tensors')
+    if not isinstance(content, Mapping):
+        raise ConversionError(f'a {type(content).__name__} is no checkpoint; hand over a mapping of names to tensors')
+    path, inner = unwrap(content)
     tensors: dict[str, Tensor] = {}
     wrong: list[str] = []
+    averaged = path[-1:] == ['ema_state_dict'] or all(
+        str(key).startswith('module.') for key in inner if key != _UPDATES
+    )
     for key, value in inner.items():
+        if key == _UPDATES and averaged:
+            if dropped is not None:
+                dropped.append(key)
+            continue
         tensor = _as_tensor(key, value)
         if not isinstance(key, str) or tensor is None:
             wrong.append(f'{key} ({type(value).__name__})')
-        elif not _fits(key, tensor):
-            wrong.append(f'{key} ({tensor.dtype})')
         else:
             tensors[key] = tensor
     if wrong:
         raise ConversionError(
-            'a checkpoint has floating-point tensors, and integers in its counters; '
+            'a checkpoint has nothing but tensors of numbers; '
             f'{len(wrong)} of {len(inner)} are of another kind: {first_names(wrong)}'
         )
+    if not tensors:
+        raise ConversionError('the checkpoint has no tensors')
     return tensors
+
+
+def check_dtypes(tensors: Mapping[str, Tensor]) -> None:
+    """Raise if a tensor of a network has a wrong dtype.
+
+    Args:
+        tensors: Tensors of convolutions, linear layers and norms by name.
+
+    Raises:
+        ConversionError: If a counter of a norm is no integer, or another tensor is not floating-point.
+    """
+    wrong = [f'{key} ({value.dtype})' for key, value in tensors.items() if not _fits(key, value)]
+    if wrong:
+        raise ConversionError(
+            'the tensors of a network are floating-point, and integers in its counters; '
+            f'{len(wrong)} of {len(tensors)} are of another kind: {first_names(wrong)}'
+        )
 
 
 def refuse(
     subject: str, *, unknown: Sequence[str] = (), missing: Sequence[str] = (), reshaped: Sequence[str] = ()
 ) -> None:
-    """Raise if any of these keys is wrong.
+    """Raise if any key is wrong.
 
     Args:
-        subject: What the checkpoint was taken for, to follow "This is no complete".
+        subject: What the checkpoint should be, to follow "this is no complete".
         unknown: Keys that it should not have.
         missing: Keys that it should have.
         reshaped: Keys of another shape, with both shapes.
 
     Raises:
-        ConversionError: Naming the first five of each kind and their number.
+        ConversionError: Naming the first keys of each kind and their number.
     """
     kinds = (('unknown', unknown), ('missing', missing), ('of another shape', reshaped))
     wrong = [f'{len(keys)} {what}: {first_names(keys)}' for what, keys in kinds if keys]
     if wrong:
         raise ConversionError(f'this is no complete {subject}: {"; ".join(wrong)}')
-
-
-def _unwrap(content: object) -> object:
-    if not isinstance(content, Mapping):
-        return content
-    path, inner = unwrap(content)
-    # mmengine keeps its number of updates there
-    return {key: value for key, value in inner.items() if path[-1:] != ['ema_state_dict'] or key != 'steps'}
 
 
 def _as_tensor(key: object, value: object) -> Tensor | None:

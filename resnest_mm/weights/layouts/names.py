@@ -32,3 +32,8 @@ NORMS: Final = frozenset({'stem.1', 'stem.4', 'stem.7', 'bn1', 'conv2.bn0', 'con
 
 COUNTER: Final = 'num_batches_tracked'
 """Torch's name of the number of batches that a norm has seen, an integer without influence in evaluation."""
+
+
+def with_dot(prefix: str) -> str:
+    """Return a prefix of keys with the dot at its end, which users may leave out; no prefix stays none."""
+    return prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
