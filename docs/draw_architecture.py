@@ -20,8 +20,9 @@ LEVELS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ('errors', ('errors',)),
     ('foundation', ('atomic', 'command_line', 'environment', 'hosts', 'paths', 'registry')),
     ('network', ('models',)),
-    ('parts', ('annotations', 'demo_data', 'detection', 'drawing', 'segmentation', 'weights')),
+    ('parts', ('annotations', 'demo_data', 'detection', 'segmentation', 'weights')),
     ('training', ('training',)),
+    ('pictures', ('drawing',)),
     ('results', ('browse', 'model_zoo', 'parity', 'report')),
     ('commands', ('check', 'console')),
 )

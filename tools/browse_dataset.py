@@ -1,4 +1,4 @@
-"""Draw what a config's pipeline feeds the model: images with their boxes, masks or label maps."""
+"""Draw the images that a config's pipeline hands to the model, with their boxes, masks or label maps."""
 
 from __future__ import annotations
 
@@ -13,34 +13,26 @@ example:
   python tools/browse_dataset.py configs/demo/faster-rcnn_s14_fpn_demo.py work_dirs/look --stages
 
 writes NNNN_<image>.png for each image, sheet.png with all of them and browse.json into OUT, and prints the sheet's path
-last; OUT may hold what an earlier run wrote, which is replaced, but nothing else
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+last; OUT may hold the pictures of an earlier run, which are replaced, but no other files
+exit code: 0 on success, 2 after a mistake in the arguments, the config or the files (one line on stderr, nothing
+written)
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from mmengine.config import DictAction
-
     from resnest_mm.browse.browse import SPLITS
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.training.config.cfg_options import key_value
+    from resnest_mm.training.command_line import add_cfg_options
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')
     parser.add_argument('out', type=Path, help='folder for the pictures')
     parser.add_argument('--split', choices=SPLITS, default='train', help='data to draw (default: train)')
     parser.add_argument('--number', type=int, default=16, help='images to draw, evenly spaced (default: 16)')
-    parser.add_argument('--seed', type=int, default=0, help='what random steps start from (default: 0)')
-    parser.add_argument('--stages', action='store_true', help='draw each image behind every step of the pipeline')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        type=key_value,
-        metavar='KEY=VALUE',
-        help='replace values of the config; data_root=DIR moves its data sets',
-    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random steps (default: 0)')
+    parser.add_argument('--stages', action='store_true', help='draw each image after every step of the pipeline')
+    add_cfg_options(parser, help='replace values of the config; data_root=DIR moves its data sets')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Report on a finished training: a table, report.json, its curves, and what the model answers."""
+"""Report on a finished training: a table, report.json, its curves, and predictions of the model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ example:
 
 writes report.json, curves.png and detections.png (of a segmenter: segmentation.png) into WORK_DIR and prints the
 pictures' paths last; a segmenter is measured on all images of the split, class by class
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+exit code: 0 on success, 2 after a mistake in the arguments, the config or the files (one line on stderr, nothing
+written)
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from mmengine.config import DictAction
     from mmengine.device import get_device
 
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.report.answers import SCORE_THRESHOLD
     from resnest_mm.report.request import SPLITS
-    from resnest_mm.training.config.cfg_options import key_value
+    from resnest_mm.report.sections import SCORE_THRESHOLD
+    from resnest_mm.training.command_line import add_cfg_options
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
@@ -40,12 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--split', choices=SPLITS, default='val', help='data to show (default: val)')
     parser.add_argument('--device', default=get_device(), help='where the model runs (default: %(default)s)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        type=key_value,
-        metavar='KEY=VALUE',
+    add_cfg_options(
+        parser,
         help='replace values of the config, as they were replaced for the training; data_root=DIR moves its data sets',
     )
     return parser
@@ -53,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(argv: Sequence[str] | None) -> None:
     """Check everything, then write the report."""
+    from resnest_mm.drawing.datasets import without_model
     from resnest_mm.report.report import write_report
     from resnest_mm.report.request import Request
     from resnest_mm.training.checks.build import check_build
@@ -73,7 +70,8 @@ def report(argv: Sequence[str] | None) -> None:
         device=args.device,
     )
     check_data(cfg, splits=(args.split,))
-    check_build(cfg, splits=(args.split,))
+    # The model is built once, when its weights are loaded.
+    check_build(without_model(cfg), splits=(args.split,))
 
     done = write_report(request)
     print(done.table, f'{"record":<20}{done.record}', '', *done.pictures, sep='\n')

@@ -1,1 +1,1 @@
-"""Pictures of what a data pipeline feeds the model."""
+"""Pictures of the images that a data pipeline hands to the model."""

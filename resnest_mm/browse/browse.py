@@ -1,4 +1,4 @@
-"""What a config's pipeline feeds the model, as pictures in a folder."""
+"""Drawing the images that a config's pipeline hands to the model into a folder of pictures."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmengine.config import Config
+from tqdm import tqdm
 
-from resnest_mm.browse.canvas import ClassBook
+from resnest_mm.annotations.annotated_image import AnnotatedImage
 from resnest_mm.browse.folder import check_folder, picture_folder, write_record
-from resnest_mm.browse.samples import Fed
-from resnest_mm.browse.sheets import Overview, draw_single, draw_stages
-from resnest_mm.browse.stages import fetch, follow
+from resnest_mm.browse.pipeline_steps import fetch, follow
+from resnest_mm.browse.sheets import Overview, draw_single, draw_steps
+from resnest_mm.drawing.datasets import build_dataset, dataset_palette, evenly_spaced, without_model
+from resnest_mm.drawing.palette import ClassStyles
 from resnest_mm.errors import UserError, one_line
-from resnest_mm.report.samples import evenly_spaced
-from resnest_mm.report.segmentor_samples import palette_of
-from resnest_mm.report.trained import build_dataset
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.checks.data_files import check_data
 
@@ -27,16 +26,16 @@ _HIGHEST_SEED: Final = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class BrowseRequest:
-    """What to draw.
+    """The pictures to draw.
 
     Args:
-        cfg: A detector's or a segmenter's config; only its data is looked at.
-        out: The folder to write; it may hold what an earlier run wrote, but nothing else.
-        split: One of `SPLITS`, whose dataloader names the data set.
+        cfg: A detector's or a segmenter's config; only its data sets are used.
+        out: The folder to write; it may hold the pictures of an earlier run, but nothing else.
+        split: One of `SPLITS`; its dataloader names the data set.
         number: Images wanted, evenly spaced over the data set, at least 1; all where there are fewer.
-        seed: What random steps of the pipeline start from, 0 to 2**32 - 1. An image's pictures depend on the seed and
-            on its place in the data set, not on which other images are drawn.
-        stages: Whether to draw each image behind every step of the pipeline.
+        seed: Seed of the random steps of the pipeline, 0 to 2**32 - 1. An image's pictures depend on the seed and on
+            its place in the data set, not on the other images that are drawn.
+        stages: Whether to draw each image after every step of the pipeline.
 
     Raises:
         UserError: A value is outside its range, or `out` holds other files.
@@ -61,7 +60,7 @@ class BrowseRequest:
 
 @dataclass(frozen=True)
 class Browsed:
-    """What was drawn.
+    """The pictures that were drawn.
 
     Args:
         total: Images in the data set.
@@ -77,14 +76,14 @@ class Browsed:
 def browse(request: BrowseRequest) -> Browsed:
     """Write a picture of each image, `sheet.png` with all of them, and `browse.json`, which names the files.
 
-    A picture shows what the model gets after the last step of the pipeline, before the model's own preprocessing.
+    A picture shows the image after the last step of the pipeline, before the model's own preprocessing.
 
     Args:
-        request: What to draw.
+        request: The pictures to draw.
 
     Raises:
         UserError: The config has no such split, a file is missing, a type is unknown, a step of the pipeline fails, or
-            the folder cannot be written. Nothing is left behind then.
+            the folder cannot be written. Nothing is written then.
     """
     from mmengine.registry import DefaultScope
 
@@ -95,45 +94,40 @@ def browse(request: BrowseRequest) -> Browsed:
         dataset = _build(data, request.split)
         total = len(dataset)
         with picture_folder(request.out) as folder:
-            names = _draw(request, dataset, _book(data, request.split, dataset), folder)
+            names = _draw(request, dataset, _class_styles(data, request.split, dataset), folder)
             content = {'config': _name(request.cfg), 'split': request.split, 'images': total, 'seed': request.seed}
             write_record(folder, content)
     return Browsed(total, tuple(request.out / name for name in names), request.out / SHEET)
 
 
-def _draw(request: BrowseRequest, dataset: Any, book: ClassBook, folder: Path) -> list[str]:
+def _draw(request: BrowseRequest, dataset: Any, classes: ClassStyles, folder: Path) -> list[str]:
     """Draw everything into a folder; return the names of the images' pictures."""
     total = len(dataset)
     indices = evenly_spaced(total, request.number)
     digits = max(4, len(str(total - 1)))
     trace = follow(dataset, keep=request.stages)
-    overview = Overview(count=len(indices), book=book)
+    overview = Overview(count=len(indices), classes=classes)
     names = []
-    for index in indices:
-        fed, stages = fetch(dataset, index, seed=request.seed, trace=trace)
-        names.append(f'{index:0{digits}d}_{_stem(fed)}.png')
+    # disable=None: a bar on a terminal only.
+    for index in tqdm(indices, unit='image', disable=None):
+        shown, steps = fetch(dataset, index, seed=request.seed, trace=trace)
+        names.append(f'{index:0{digits}d}_{_stem(shown)}.png')
         place = f'#{index} of {request.split}'
-        if stages:
-            draw_stages(stages, fed, folder / names[-1], book=book, place=place)
+        if steps:
+            draw_steps(steps, shown, folder / names[-1], classes=classes, place=place)
         else:
-            draw_single(fed, folder / names[-1], book=book, place=place)
-        overview.add(fed)
+            draw_single(shown, folder / names[-1], classes=classes, place=place)
+        overview.add(shown)
     title = f'{len(indices)} of {total} {request.split} images'
     overview.save(folder / SHEET, title=title, source=f'seed {request.seed}', model=_name(request.cfg))
     return names
 
 
 def _data_part(cfg: Config, split: str) -> Config:
-    """Return a config with one data set and a model that does nothing, so that the real one need not be built."""
+    """Return a config with the data set of a split alone."""
     key = f'{split}_dataloader'
-    return Config(
-        {
-            'default_scope': cfg.get('default_scope') or 'mmdet',
-            'data_root': cfg.get('data_root'),
-            'model': {'type': 'mmengine.BaseDataPreprocessor'},
-            key: cfg.get(key),
-        }
-    )
+    content = {'default_scope': cfg.get('default_scope') or 'mmdet', 'data_root': cfg.get('data_root')}
+    return without_model(Config({**content, key: cfg.get(key)}))
 
 
 def _build(cfg: Config, split: str) -> Any:
@@ -147,18 +141,18 @@ def _build(cfg: Config, split: str) -> Any:
         ) from error
 
 
-def _book(cfg: Config, split: str, dataset: Any) -> ClassBook:
+def _class_styles(cfg: Config, split: str, dataset: Any) -> ClassStyles:
     metainfo = dataset.metainfo
     names = tuple(metainfo.get('classes') or ())
-    # Boxes and maps of COCO are counted differently, unless the data set is a panoptic one.
+    # The labels of boxes and maps differ for COCO, unless the data set is a panoptic one.
     shared = cfg.default_scope == 'mmseg' or 'stuff_classes' in metainfo
-    # A palette of another length is that of the classes which the config has replaced.
+    # A palette of another length belongs to the classes that the config has replaced.
     fits = shared and len(metainfo.get('palette') or ()) == len(names)
-    return ClassBook(names, palette_of(cfg, split, metainfo) if fits and names else (), shared)
+    return ClassStyles(names, dataset_palette(cfg, split, metainfo) if fits and names else (), shared)
 
 
-def _stem(fed: Fed) -> str:
-    return Path(fed.name).stem or 'image'
+def _stem(shown: AnnotatedImage) -> str:
+    return Path(shown.name).stem or 'image'
 
 
 def _name(cfg: Config) -> str:

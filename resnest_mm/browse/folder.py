@@ -1,4 +1,4 @@
-"""The folder of pictures: written whole or not at all, and never over somebody else's files."""
+"""The folder of pictures: written whole or not at all; files of other origin in it are never replaced."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from resnest_mm.atomic import replacing_folder
 from resnest_mm.errors import UserError, one_line
 
 RECORD: Final = 'browse.json'
-"""Names every file beside it, so that a later run knows which ones it may replace."""
+"""A record of all files of the folder; a later run may replace these files."""
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a folder that holds anything that is not from an earlier run.
+    """Refuse a folder with files that no earlier run has written.
 
     Args:
         out: The folder; it need not exist.
 
     Raises:
-        UserError: It or a folder above it is a file, or it holds something else.
+        UserError: `out` or a folder above it is a file, or `out` holds other files.
     """
     above = next((parent for parent in out.absolute().parents if parent.exists()), None)
     if above is not None and not above.is_dir():
@@ -39,13 +39,13 @@ def check_folder(out: Path) -> None:
 
 @contextmanager
 def picture_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder; put it in the place of `out` on success, remove it on failure.
+    """Yield a temporary folder; it replaces `out` on success and is removed on failure.
 
     Args:
-        out: The folder to write or replace, checked by `check_folder`; its parents are made on success.
+        out: The folder to write or replace, checked by `check_folder`; its parents are created on success.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The folder cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -59,8 +59,8 @@ def write_record(folder: Path, content: dict[str, Any]) -> None:
     """Write the record of a folder.
 
     Args:
-        folder: Where all other files are already.
-        content: What to record besides their names.
+        folder: It already holds all other files.
+        content: Entries of the record besides the names of the files.
     """
     files = sorted(_names(folder) | {RECORD})
     text = json.dumps({**content, 'files': files}, indent=2, allow_nan=False)

@@ -1,4 +1,8 @@
-"""The sheet that shows a model's answers: a title, a legend, and panels with their captions."""
+"""A sheet of pictures: a title, a legend, and panels with captions.
+
+The composition is by hand with Pillow. The grids of images of supervision and matplotlib offer no legend that breaks
+into lines, no captions that are cut to the width of their panel, and no panels at exact pixels.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from resnest_mm.annotations.annotated_image import Pixels
 from resnest_mm.atomic import replacing
-from resnest_mm.drawing.panels import LEGEND_LINE, MARGIN, Layout, Pixels, fitted_size
+from resnest_mm.drawing.grid import LEGEND_LINE, MARGIN, SheetGrid, fitted_size
+from resnest_mm.drawing.legend import SWATCH, Entries
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
-SWATCH: Final = 18  # pixels; the side of a square in the legend
 _INK: Final = (30, 30, 30)
 _GREY: Final = (110, 110, 110)
 
 
 def fit(image: Pixels, panel: tuple[int, int]) -> Image:
-    """Return an image scaled by `scale_to_fit`.
+    """Return an image that is scaled until it just fits into a panel.
 
     Args:
         image: RGB, 0 to 255.
@@ -33,36 +36,25 @@ def fit(image: Pixels, panel: tuple[int, int]) -> Image:
     return pillow.fromarray(image).resize(fitted_size(image.shape, panel), pillow.Resampling.LANCZOS)
 
 
-def swatch(colour: tuple[int, int, int]) -> Pixels:
-    """Return the square that stands for a colour in the legend.
-
-    Args:
-        colour: RGB, 0 to 255 each.
-    """
-    return np.full((SWATCH, SWATCH, 3), colour, dtype=np.uint8)
-
-
 class Sheet:
     """A sheet that is being drawn.
 
     Args:
-        layout: Where everything goes; it gets as many lines for the legend as that needs.
-        title: What the panels show.
-        source: Where the images are from.
-        model: What answered.
-        legend: Names and their squares of `SWATCH` pixels.
+        grid: The places of the panels; it gets as many lines for the legend as the legend needs.
+        title: Bold words at the left.
+        source: Grey words at the right of the title, such as where the images are from.
+        model: Grey words at the right of the legend, such as the name of the model.
+        legend: Names of classes and their squares.
     """
 
-    def __init__(
-        self, layout: Layout, *, title: str, source: str, model: str, legend: Sequence[tuple[str, Pixels]]
-    ) -> None:
+    def __init__(self, grid: SheetGrid, *, title: str, source: str, model: str, legend: Entries) -> None:
         from PIL import Image as pillow
         from PIL import ImageDraw
 
-        right = layout.size[0] - MARGIN
+        right = grid.size[0] - MARGIN
         places = _place([name for name, _ in legend], width=right - MARGIN - round(font(18).getlength(model)))
-        self.layout = replace(layout, legend_lines=1 + max((line for _, line in places), default=0))
-        self._picture = pillow.new('RGB', self.layout.size, 'white')
+        self.grid = replace(grid, legend_lines=1 + max((line for _, line in places), default=0))
+        self._picture = pillow.new('RGB', self.grid.size, 'white')
         self._draw = ImageDraw.Draw(self._picture)
         self._draw.text((MARGIN, 20), title, font=font(24, bold=True), fill=_INK)
         self._draw.text((right, 24), source, font=font(18), fill=_GREY, anchor='ra')
@@ -70,20 +62,20 @@ class Sheet:
         for (name, square), (x, line) in zip(legend, places, strict=True):
             top = 66 + line * LEGEND_LINE
             self._picture.paste(pillow.fromarray(square), (MARGIN + x, top))
-            self._draw.text((MARGIN + x + 26, top + 15), name, font=font(17), fill=_INK, anchor='ls')
+            self._draw.text((MARGIN + x + SWATCH + 8, top + 15), name, font=font(17), fill=_INK, anchor='ls')
 
     def put(self, index: int, panel: int, image: Image, *, name: str = '', note: str = '') -> None:
         """Put an image into the middle of a panel.
 
         Args:
-            index: Number of the sample, from 0.
-            panel: Number of the panel in its sample, from 0 at the left.
+            index: Number of the image, from 0.
+            panel: Number of the panel of this image, from 0 at the left.
             image: Not larger than the panel.
-            name: Dark words above it, at the left; cut where the panel ends.
-            note: Grey words above it, at the right.
+            name: Dark words above the panel, at the left; cut where the note begins.
+            note: Grey words above the panel, at the right.
         """
-        left, top = self.layout.corner(index, panel)
-        width, height = self.layout.panel
+        left, top = self.grid.corner(index, panel)
+        width, height = self.grid.panel
         self._draw.rectangle((left, top, left + width - 1, top + height - 1), fill=(235, 235, 235))
         self._picture.paste(image, (left + (width - image.size[0]) // 2, top + (height - image.size[1]) // 2))
         self._draw.text((left + width, top - 8), note, font=font(15), fill=_GREY, anchor='rs')
@@ -101,11 +93,11 @@ class Sheet:
 
 
 def shorten(name: str, width: int) -> str:
-    """Return a name that is at most as wide as given, in the font of captions, its end kept.
+    """Return a name whose start is cut until it fits into a width, in the font of captions.
 
     Args:
         name: Such as a file's name.
-        width: Pixels it may take.
+        width: In pixels.
     """
     if font(15).getlength(name) <= width:
         return name
@@ -120,11 +112,20 @@ def font(size: int, *, bold: bool = False) -> FreeTypeFont:
         size: Height in pixels.
         bold: Whether it is bold.
     """
-    from matplotlib.font_manager import FontProperties, findfont
     from PIL import ImageFont
 
-    properties = FontProperties(family='DejaVu Sans', weight='bold' if bold else 'normal')
-    return ImageFont.truetype(findfont(properties), size)
+    return ImageFont.truetype(font_file(bold=bold), size)
+
+
+def font_file(*, bold: bool = False) -> str:
+    """Return the path of the font of the sheet, which comes with matplotlib.
+
+    Args:
+        bold: Whether it is bold.
+    """
+    from matplotlib.font_manager import FontProperties, findfont
+
+    return str(findfont(FontProperties(family='DejaVu Sans', weight='bold' if bold else 'normal')))
 
 
 def _place(names: Sequence[str], *, width: int) -> list[tuple[int, int]]:
@@ -132,7 +133,7 @@ def _place(names: Sequence[str], *, width: int) -> list[tuple[int, int]]:
     places: list[tuple[int, int]] = []
     x = line = 0
     for name in names:
-        step = 26 + round(font(17).getlength(name)) + 28
+        step = SWATCH + 8 + round(font(17).getlength(name)) + 28
         if x and x + step > width:
             x, line = 0, line + 1
         places.append((x, line))

@@ -1,27 +1,84 @@
-"""The scores of a segmenter class by class, as a table for people and as a record for programs."""
+"""The scores of a segmenter for each class, computed by mmseg's IoUMetric, and their comparison with the log."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from resnest_mm.report.confusion import Scores
-from resnest_mm.report.scalars import Run
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from resnest_mm.annotations.annotated_image import Labels
+from resnest_mm.report.logs.run import Run
 
 TOLERANCE: Final = 1e-3
-"""Largest difference between a measured and a logged mIoU, both in 0..1, that still counts as the same.
+"""Largest difference between a measured and a logged mIoU, both in 0..1, that is taken for equal.
 
 mmseg rounds to a hundredth of a percent, and a GPU adds in another order.
 """
-_NAME: Final = 20
-_LONGEST_NAME: Final = 36
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelCounts:
+    """Numbers of pixels for each class, without ignored pixels; the counts of several images can be added.
+
+    Args:
+        intersection: Pixels of the class in both the ground truth and the prediction.
+        predicted: Pixels of the class in the prediction.
+        annotated: Pixels of the class in the ground truth.
+
+    Shape:
+        - intersection, predicted, annotated: [classes]
+    """
+
+    intersection: Floats
+    predicted: Floats
+    annotated: Floats
+
+    def __add__(self, other: PixelCounts) -> PixelCounts:
+        return PixelCounts(
+            self.intersection + other.intersection,
+            self.predicted + other.predicted,
+            self.annotated + other.annotated,
+        )
 
 
 @dataclass(frozen=True)
-class Logged:
-    """The mIoU that the training logged for the weights in question.
+class ClassScores:
+    """The scores of a segmenter, from 0 to 1; NaN where a score is undefined.
+
+    Args:
+        iou: Intersection over union of each class; undefined where neither ground truth nor prediction has the class.
+        accuracy: Share of each class's pixels that were found; undefined where the ground truth lacks the class.
+        share: Share of the labelled pixels that belong to each class; undefined where no pixel is labelled.
+        overall: Share of the labelled pixels that were classified correctly: aAcc.
+
+    Shape:
+        - iou, accuracy, share: [classes]
+    """
+
+    iou: Floats
+    accuracy: Floats
+    share: Floats
+    overall: float
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes whose IoU is defined: mIoU."""
+        return _mean(self.iou)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the classes whose accuracy is defined: mAcc."""
+        return _mean(self.accuracy)
+
+
+@dataclass(frozen=True)
+class LoggedScore:
+    """The mIoU that the training logged for the same weights.
 
     Args:
         iteration: Iterations done before that evaluation.
@@ -31,17 +88,59 @@ class Logged:
     iteration: int
     mean_iou: float
 
-    def agrees(self, scores: Scores) -> bool:
-        """Return whether it is the measured one within `TOLERANCE`.
+    def agrees(self, scores: ClassScores) -> bool:
+        """Return whether it equals the measured mIoU within `TOLERANCE`.
 
         Args:
-            scores: What was measured.
+            scores: The measured scores.
         """
         return math.isclose(self.mean_iou, scores.mean_iou, rel_tol=0.0, abs_tol=TOLERANCE)
 
 
-def logged_score(run: Run, *, iteration: int | None) -> Logged | None:
-    """Return what the training logged after an iteration, or None where it did not evaluate there.
+def count_pixels(truth: Labels, prediction: Labels, *, classes: int, ignore_index: int = 255) -> PixelCounts:
+    """Return the pixel counts of an image.
+
+    Args:
+        truth: Label of each pixel, from 0 to `classes` - 1, or `ignore_index`.
+        prediction: Label of each pixel, from 0 to `classes` - 1.
+        classes: Number of classes, at least 1.
+        ignore_index: Label of the ignored pixels.
+
+    Shape:
+        - truth, prediction: [H, W]
+
+    Raises:
+        ValueError: The shapes differ, or a label is none of the classes. mmseg would leave such a pixel out.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f'truth is {truth.shape} and prediction {prediction.shape}; both must have the same shape')
+    labelled = truth != ignore_index
+    for name, labels in (('truth', truth[labelled]), ('prediction', prediction[labelled])):
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        if wrong.size:
+            raise ValueError(f'{name} has label {wrong[0]}; with {classes} classes it must lie in 0..{classes - 1}')
+    maps = (torch.from_numpy(labels.astype(np.int64)) for labels in (prediction, truth))
+    intersection, _, predicted, annotated = _iou_metric().intersect_and_union(*maps, classes, ignore_index)
+    # mmseg counts in float32, which is exact for an image but not for the sum over a split.
+    return PixelCounts(*(count.double().numpy() for count in (intersection, predicted, annotated)))
+
+
+def score_classes(counts: PixelCounts) -> ClassScores:
+    """Return the scores that follow from pixel counts.
+
+    Args:
+        counts: The counts of one image, or their sum over several.
+    """
+    areas = (counts.intersection, counts.predicted + counts.annotated - counts.intersection)
+    tensors = (torch.from_numpy(area) for area in (*areas, counts.predicted, counts.annotated))
+    found = _iou_metric().total_area_to_metrics(*tensors)
+    with np.errstate(invalid='ignore'):
+        share = counts.annotated / counts.annotated.sum()
+    return ClassScores(found['IoU'], found['Acc'], share, float(found['aAcc']))
+
+
+def find_logged_score(run: Run, *, iteration: int | None) -> LoggedScore | None:
+    """Return the mIoU that the training logged after an iteration, or None where it did not evaluate there.
 
     Args:
         run: The training.
@@ -50,64 +149,15 @@ def logged_score(run: Run, *, iteration: int | None) -> Logged | None:
     values = [
         item.metrics['mIoU'] for item in run.evaluations if item.iteration == iteration and 'mIoU' in item.metrics
     ]
-    return Logged(iteration, values[-1]) if iteration is not None and values else None
+    return LoggedScore(iteration, values[-1]) if iteration is not None and values else None
 
 
-def render_scores(scores: Scores, *, class_names: Sequence[str], source: str, logged: Logged | None) -> str:
-    """Return scores as aligned plain text, without a newline at the end.
+def _iou_metric() -> Any:
+    from mmengine.registry import METRICS
 
-    Args:
-        scores: What was measured.
-        class_names: Names by label.
-        source: Where it was measured, such as `'87 val images'`.
-        logged: What the training logged; None where nothing can be compared.
-    """
-    width = max(_NAME, 2 + min(_LONGEST_NAME, max(len(name) for name in class_names)))
-    rows = [('class', 'IoU', 'Acc', 'of all pixels')]
-    for name, iou, accuracy, share in zip(class_names, scores.iou, scores.accuracy, scores.share, strict=True):
-        short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + '…'
-        rows.append((short, _text(iou), _text(accuracy), _text(share)))
-    rows.append(('mean', _text(scores.mean_iou), _text(scores.mean_accuracy), ''))
-    rows.append(('all pixels', '', _text(scores.overall), ''))
-    lines = [f'{row[0]:<{width}}{row[1]:>8}{row[2]:>15}{row[3]:>15}'.rstrip() for row in rows]
-    lines += ['', f'{"measured on":<{_NAME}}{source}; values from 0 to 1, - where there is nothing to measure']
-    if logged:
-        verdict = 'the same' if logged.agrees(scores) else 'NOT the same: other data, options or precision?'
-        lines.append(f'{"logged mIoU":<{_NAME}}{_text(logged.mean_iou)} at {logged.iteration} iterations, {verdict}')
-    return '\n'.join(lines)
+    return METRICS.get('mmseg.IoUMetric')
 
 
-def scores_record(
-    scores: Scores, *, class_names: Sequence[str], source: str, logged: Logged | None
-) -> dict[str, object]:
-    """Return scores as plain values that strict JSON can hold; what is not defined becomes None.
-
-    Args:
-        scores: What was measured.
-        class_names: Names by label.
-        source: Where it was measured, such as `'87 val images'`.
-        logged: What the training logged; None where nothing can be compared.
-    """
-    classes = [
-        {'name': name, 'IoU': _plain(iou), 'Acc': _plain(accuracy), 'of_all_pixels': _plain(share)}
-        for name, iou, accuracy, share in zip(class_names, scores.iou, scores.accuracy, scores.share, strict=True)
-    ]
-    return {
-        'measured': {
-            'source': source,
-            'mIoU': _plain(scores.mean_iou),
-            'mAcc': _plain(scores.mean_accuracy),
-            'aAcc': _plain(scores.overall),
-            'classes': classes,
-            'logged_mIoU': _plain(logged.mean_iou) if logged else None,
-            'agrees_with_log': logged.agrees(scores) if logged else None,
-        }
-    }
-
-
-def _text(value: float) -> str:
-    return f'{value:.3f}' if math.isfinite(value) else '-'
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan

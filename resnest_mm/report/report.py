@@ -1,4 +1,4 @@
-"""The report that ends a training: a table, its record, and pictures, all in the work directory."""
+"""Writing the report on a finished training: a table, its record, and pictures, all in the work directory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from mmengine.config import Config
 
 from resnest_mm.atomic import replacing
 from resnest_mm.errors import UserError
-from resnest_mm.report.answers import ANSWERS
-from resnest_mm.report.curves import draw_curves
+from resnest_mm.report.figures.curves import draw_curves
+from resnest_mm.report.logs.scalars import Schedule
+from resnest_mm.report.logs.work_dir import read_run
+from resnest_mm.report.metrics import summarise
 from resnest_mm.report.request import Request
-from resnest_mm.report.scalars import Schedule
-from resnest_mm.report.summary import render_table, summarise, to_record
-from resnest_mm.report.training import read_run
+from resnest_mm.report.sections import SECTIONS
+from resnest_mm.report.tables import render_summary, summary_record
 from resnest_mm.training.checks.checkpoints import check_checkpoint
 from resnest_mm.training.config.walk import type_name
 from resnest_mm.training.work_dir import last_checkpoint
@@ -23,12 +24,12 @@ from resnest_mm.training.work_dir import last_checkpoint
 
 @dataclass(frozen=True)
 class Report:
-    """What was reported.
+    """A written report.
 
     Args:
         table: Plain text for people.
-        record: `report.json`, the same for programs.
-        pictures: The pictures drawn.
+        record: The path of `report.json`, which has the same numbers for programs.
+        pictures: The paths of the pictures.
     """
 
     table: str
@@ -39,10 +40,10 @@ class Report:
 def write_report(request: Request) -> Report:
     """Write `report.json` and the pictures into the work directory.
 
-    Everything that can fail for a reason of the user's comes before the first file is written.
+    All mistakes of the user are found before the first file is written.
 
     Args:
-        request: What to report on.
+        request: The report that is wanted.
 
     Raises:
         UserError: The work directory, its logs or the checkpoint cannot be reported on.
@@ -51,33 +52,34 @@ def write_report(request: Request) -> Report:
     checkpoint = request.checkpoint or find_checkpoint(request.work_dir)
     check_checkpoint(str(checkpoint), source='--checkpoint' if request.checkpoint else 'last_checkpoint')
     summary = summarise(run)
-    ask = ANSWERS.get(request.cfg.get('default_scope', 'mmdet'))
-    answers = ask(request, checkpoint, run) if ask else None
+    report_model = SECTIONS.get(request.cfg.get('default_scope', 'mmdet'))
+    section = report_model(request, checkpoint, run) if report_model else None
 
     curves = request.work_dir / 'curves.png'
-    draw_curves(run, curves, title=f'Training of {request.name}')
-    pictures = (curves, answers.draw()) if answers else (curves,)
+    draw_curves(run, curves, summary=summary, title=f'Training of {request.name}')
+    pictures = (curves, section.draw()) if section else (curves,)
     record = request.work_dir / 'report.json'
     content = {
-        **to_record(summary),
-        **(answers.record if answers else {}),
+        **summary_record(summary),
+        **(section.record if section else {}),
         'checkpoint': str(checkpoint),
         'pictures': {path.stem: str(path) for path in pictures},
     }
     with replacing(record) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n', encoding='utf-8')
-    table = render_table(summary, checkpoint=str(checkpoint), answers=answers.table if answers else None)
+    class_table = section.table if section else None
+    table = render_summary(summary, checkpoint=str(checkpoint), class_table=class_table)
     return Report(table, record, pictures)
 
 
 def find_checkpoint(work_dir: Path) -> Path:
-    """Return the checkpoint that a training saved last, also after its directory was moved.
+    """Return the checkpoint that a training saved last, even where the work directory was moved.
 
     Args:
         work_dir: The directory given to the training.
 
     Raises:
-        UserError: It names none, or the file is gone.
+        UserError: The directory names no checkpoint, or the file is gone.
     """
     named = last_checkpoint(work_dir)
     if named is None:
@@ -89,7 +91,7 @@ def find_checkpoint(work_dir: Path) -> Path:
 
 
 def _schedule(cfg: Config) -> Schedule | None:
-    """Return when the training evaluates, or None where it counts in epochs."""
+    """Return when the training evaluates, or None where it is counted in epochs."""
     train = cfg.get('train_cfg') or {}
     counts_iterations = type_name(train) == 'IterBasedTrainLoop' or train.get('by_epoch') is False
     if not counts_iterations or 'max_iters' not in train:

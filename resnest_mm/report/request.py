@@ -1,4 +1,4 @@
-"""What a report is asked for, checked."""
+"""The report that is wanted, as checked arguments."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SPLITS: Final = ('val', 'test')
 
 @dataclass(frozen=True)
 class Request:
-    """What to report on.
+    """The report that is wanted.
 
     Args:
-        cfg: The config that was trained.
-        work_dir: Where the training wrote, and where the report goes.
-        checkpoint: Weights to show; None for the last that the training saved.
+        cfg: The config of the training.
+        work_dir: The directory given to the training; the report is written there, too.
+        checkpoint: Weights to show; None for those that the training saved last.
         images: Images to show, at least 1.
         score_threshold: Lowest score of a detection that is shown, in 0..1; None for the default, and for segmenters.
         split: One of `SPLITS`.
@@ -50,5 +50,5 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What to call the training: its config's name, or that of its directory."""
+        """The name of the training: that of its config, or that of its directory."""
         return Path(self.cfg.filename).stem if self.cfg.filename else self.work_dir.name

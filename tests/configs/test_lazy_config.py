@@ -10,7 +10,7 @@ from mmengine.config import Config
 from resnest_mm.errors import UserError
 from resnest_mm.models.resnest import ResNeSt
 from resnest_mm.report import report
-from resnest_mm.report.scalars import Schedule
+from resnest_mm.report.logs.scalars import Schedule
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.config.load import load_config
 from resnest_mm.training.config.walk import type_name

@@ -21,9 +21,9 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from PIL import Image
 
+from resnest_mm.drawing.grid import SheetGrid
 from resnest_mm.drawing.palette import class_colour
-from resnest_mm.drawing.panels import Layout
-from resnest_mm.report.detections import PANEL_WIDTH
+from resnest_mm.report.figures.detections import PANEL_WIDTH
 from resnest_mm.report.report import write_report
 from resnest_mm.report.request import Request
 from tests.support.log_lines import coco_line, stamped, train_line
@@ -175,10 +175,10 @@ record              {work_dir / 'report.json'}
     assert record['checkpoint'] == str(work_dir / 'iter_25.pth')
 
     pixels = np.asarray(Image.open(work_dir / 'detections.png').convert('RGB'))
-    layout = Layout(panel=(480, 320), panels=2, columns=2, rows=1)
-    assert pixels.shape[:2] == layout.size[::-1]
-    truth_x, y = layout.corner(1, 0)
-    predicted_x, _ = layout.corner(1, 1)
+    grid = SheetGrid(panel=(480, 320), panels=2, columns=2, rows=1)
+    assert pixels.shape[:2] == grid.size[::-1]
+    truth_x, y = grid.corner(1, 0)
+    predicted_x, _ = grid.corner(1, 1)
     assert tuple(pixels[y + 5 * 36, truth_x + 5 * 8]) == class_colour(0)
     assert tuple(pixels[y + 5 * 56, truth_x + 5 * 24]) == class_colour(0)
     assert tuple(pixels[y + 5 * 36, predicted_x + 5 * 48]) == class_colour(1)
@@ -244,7 +244,7 @@ def test_mistakes(training: tuple[Path, Path], capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize('training', [write_coco], indirect=True, ids=['coco'])
-def test_host_without_answers_gets_curves(training: tuple[Path, Path]) -> None:
+def test_a_host_without_section_gets_curves(training: tuple[Path, Path]) -> None:
     config, work_dir = training
     cfg = Config.fromfile(config)
     cfg.default_scope = 'mmpretrain'
@@ -253,8 +253,7 @@ def test_host_without_answers_gets_curves(training: tuple[Path, Path]) -> None:
     assert not (work_dir / 'detections.png').exists()
 
 
-def test_importing_analysis_needs_no_host() -> None:
-    code = 'import sys, resnest_mm.report.report, resnest_mm.report.detector_samples, '
-    code += 'resnest_mm.report.segmentor_samples as _; '
-    code += "assert not {'mmdet', 'mmseg', 'matplotlib'} & set(sys.modules)"
+def test_importing_the_report_needs_no_host() -> None:
+    code = 'import sys, resnest_mm.report.report; '
+    code += "assert not {'mmdet', 'mmseg', 'matplotlib', 'supervision'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True, cwd=Path(__file__).parents[2])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from resnest_mm.demo_data import PALETTE, SEMANTIC_CLASSES, DemoSettings, write_demo_data
-from resnest_mm.drawing.panels import Layout
+from resnest_mm.drawing.grid import SheetGrid
 from resnest_mm.report.class_scores import TOLERANCE
 
 pytest.importorskip('mmseg', reason='trains a segmenter of mmseg')
@@ -139,17 +139,17 @@ def test_report_of_a_real_training(trained: Trained, capsys: pytest.CaptureFixtu
 def check_picture(trained: Trained) -> None:
     """Images 0, 4 and 7 are shown; the maps of truth are those on disk."""
     pixels = np.asarray(Image.open(trained.work_dir / 'segmentation.png').convert('RGB'))
-    layout = Layout(panel=(400, 400), panels=3, columns=2, rows=2)
-    assert pixels.shape[:2] == layout.size[::-1]
+    grid = SheetGrid(panel=(400, 400), panels=3, columns=2, rows=2)
+    assert pixels.shape[:2] == grid.size[::-1]
     for index, number in enumerate((0, 4, 7)):
         with Image.open(trained.config.parent / 'demo' / 'semantic' / 'val' / f'{number:06d}.png') as stored:
             labels = np.asarray(stored)
-        x, y = layout.corner(index, 1)
+        x, y = grid.corner(index, 1)
         for row in range(0, 64, 3):
             for column in range(0, 64, 3):
                 place = y + int((row + 0.5) * 400 / 64), x + int((column + 0.5) * 400 / 64)
                 assert tuple(pixels[place]) == PALETTE[labels[row, column]]
-        x, y = layout.corner(index, 2)
+        x, y = grid.corner(index, 2)
         answered = {tuple(colour) for colour in pixels[y : y + 400, x : x + 400].reshape(-1, 3).tolist()}
         assert answered <= set(PALETTE)
 

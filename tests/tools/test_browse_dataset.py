@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from resnest_mm.browse.canvas import MAP_SHARE
 from resnest_mm.demo_data import PALETTE, DemoSettings, write_demo_data
+from resnest_mm.drawing.annotate import MAP_OPACITY
+from resnest_mm.drawing.grid import SheetGrid
 from resnest_mm.drawing.palette import class_colour
-from resnest_mm.drawing.panels import Layout
 from tests.support.tool_runs import forget_runs
 
 pytest.importorskip('mmdet', reason='draws the data of a detector')
@@ -67,7 +67,7 @@ def test_a_detector(demo: Path, tmp_path: Path, tool: Tool, capsys: pytest.Captu
 
     content = json.loads((demo / 'annotations' / 'instances_train.json').read_text())
     boxes = [item for item in content['annotations'] if item['image_id'] == content['images'][2]['id']]
-    x, y = Layout((640, 640), 1, 1, 1).corner(0, 0)
+    x, y = SheetGrid((640, 640), 1, 1, 1).corner(0, 0)
     shown = picture(out / '0002_000002.png')[y : y + 640, x : x + 640]
     variants = [shown, shown[:, ::-1], shown[::-1]]  # the flip is the seed's
     largest = max(boxes, key=lambda item: item['bbox'][2] * item['bbox'][3])
@@ -99,20 +99,20 @@ def test_a_segmenter(demo: Path, tmp_path: Path, tool: Tool) -> None:
             # Away from edges, where both resizes mix neighbours.
             if (labels[around] == label).all() and np.ptp(raw[around], axis=(0, 1)).max() < 40:
                 image, drawn = raw[row + 2, column + 2], panel[10 * row + 25, 10 * column + 25]
-                np.testing.assert_allclose(drawn, image + MAP_SHARE * (np.array(PALETTE[label]) - image), atol=20)
+                np.testing.assert_allclose(drawn, image + MAP_OPACITY * (np.array(PALETTE[label]) - image), atol=20)
                 seen.add(label)
     assert len(seen) >= 4
 
 
-def test_stages_are_drawn_side_by_side(demo: Path, tmp_path: Path, tool: Tool) -> None:
+def test_steps_are_drawn_side_by_side(demo: Path, tmp_path: Path, tool: Tool) -> None:
     """Five steps: three panels in the first row, two in the second; the first without boxes."""
     out = tmp_path / 'look'
     arguments = [DETECTOR, str(out), '--stages', '--number', '1', '--cfg-options', f'data_root={demo}']
     assert tool('browse_dataset', arguments) == 0
     (name,) = sorted(set(files(out)) - {'browse.json', 'sheet.png'})
-    layout = Layout((420, 420), 1, 3, 2)
+    grid = SheetGrid((420, 420), 1, 3, 2)
     shown = picture(out / name)
-    assert shown.shape[:2] == layout.size[::-1]
+    assert shown.shape[:2] == grid.size[::-1]
     content = json.loads((demo / 'annotations' / 'instances_train.json').read_text())
     index = int(name[:4])
     labels = {
@@ -121,7 +121,7 @@ def test_stages_are_drawn_side_by_side(demo: Path, tmp_path: Path, tool: Tool) -
         if item['image_id'] == content['images'][index]['id']
     }
     for panel in range(5):
-        x, y = layout.corner(panel, 0)
+        x, y = grid.corner(panel, 0)
         part = shown[y : y + 420, x : x + 420]
         counts = [(part == class_colour(label)).all(-1).sum() for label in labels]
         assert min(counts) > 100 if panel else max(counts) < 50

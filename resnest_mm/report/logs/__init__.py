@@ -1,0 +1,1 @@
+"""The logs that mmengine wrote into a work directory, read as one training."""

@@ -1,0 +1,1 @@
+"""The predictions of a trained model on the images of a split."""

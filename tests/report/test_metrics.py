@@ -1,0 +1,32 @@
+"""The numbers of a training: last and best evaluation, iterations, duration."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from resnest_mm.errors import UserError
+from resnest_mm.report.logs.run import Run
+from resnest_mm.report.metrics import summarise
+from tests.report.runs import RUN, evaluation, point
+
+
+def test_numbers() -> None:
+    summary = summarise(RUN)
+    assert summary.last == RUN.evaluations[2]
+    assert summary.best == RUN.evaluations[1], 'the earliest of equals, as mmengine keeps it'
+    assert (summary.iterations, summary.seconds, summary.seconds_per_iteration) == (159, 3725.6, 1.5)
+    assert (summary.parts, summary.bad_losses, summary.headline) == (2, 1, 'mAP')
+
+
+def test_nan_evaluation_is_never_the_best() -> None:
+    run = Run((point(10),), (evaluation(10, math.nan, 0.0, 0.0), evaluation(20, 0.1, 0.2, 0.1)))
+    best = summarise(run).best
+    assert best is not None
+    assert best.iteration == 20
+
+
+def test_run_without_training_is_refused() -> None:
+    with pytest.raises(UserError, match='no training line'):
+        summarise(Run((), (evaluation(20, 0.1, 0.2, 0.1),)))
