@@ -10,7 +10,7 @@ from resnest_mm.errors import UserError
 from resnest_mm.report.logs.run import Evaluation, Run
 
 # The first of these that a training logs decides which of its evaluations is the best.
-HEADLINES: Final = ('mAP', 'mask mAP', 'mIoU')
+HEADLINES: Final = ('PQ', 'mAP', 'mask mAP', 'mIoU')
 _LOGGED: Final = 'first to last log line: start-up, training, validation'
 _ESTIMATED: Final = 'training only: iterations x mean logged time; no text log found'
 

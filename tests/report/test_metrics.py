@@ -7,7 +7,7 @@ import math
 import pytest
 
 from resnest_mm.errors import UserError
-from resnest_mm.report.logs.run import Run
+from resnest_mm.report.logs.run import Evaluation, Run
 from resnest_mm.report.metrics import summarise
 from tests.report.runs import RUN, evaluation, point
 
@@ -18,6 +18,14 @@ def test_numbers() -> None:
     assert summary.best == RUN.evaluations[1], 'the earliest of equals, as mmengine keeps it'
     assert (summary.iterations, summary.seconds, summary.seconds_per_iteration) == (159, 3725.6, 1.5)
     assert (summary.parts, summary.bad_losses, summary.headline) == (2, 1, 'mAP')
+
+
+def test_pq_decides_on_the_best_panoptic_evaluation() -> None:
+    """A panoptic model also logs the AP of its boxes and masks."""
+    values = ((10, {'PQ': 0.4, 'mAP': 0.3}), (20, {'PQ': 0.3, 'mAP': 0.4}))
+    summary = summarise(Run((point(10),), tuple(Evaluation(*item) for item in values)))
+    assert summary.headline == 'PQ'
+    assert summary.best is not None and summary.best.iteration == 10
 
 
 def test_nan_evaluation_is_never_the_best() -> None:

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.atomic import replacing
-from resnest_mm.drawing.palette import COLOURS
+from resnest_mm.drawing.palette import class_colour
 from resnest_mm.report.logs.run import Run
 from resnest_mm.report.metrics import HEADLINES, Summary
 
 SIZE_INCHES: Final = (12.0, 4.8)
 DPI: Final = 150
-_BLUE, _ORANGE, _GREEN, _PINK, _RED = (tuple(value / 255 for value in colour) for colour in COLOURS[:5])
+_BLUE, _RED = (tuple(value / 255 for value in class_colour(index)) for index in (0, 4))
 _GREY: Final = '0.45'
 
 
@@ -99,14 +99,16 @@ def _draw_evaluations(axes: Any, run: Run, summary: Summary) -> None:
         axes.set(xticks=[], yticks=[])
         return
     iterations = [item.iteration for item in run.evaluations]
-    for name, colour in zip(names, (_BLUE, _ORANGE, _GREEN, _PINK, _RED, _GREY), strict=False):
+    for index, name in enumerate(names):
+        colour = tuple(value / 255 for value in class_colour(index))
         values = [item.metrics.get(name, math.nan) for item in run.evaluations]
         width = 2.2 if name in HEADLINES else 1.4
         axes.plot(
             iterations, values, marker='o', markersize=4, color=colour, linewidth=width, label=name, clip_on=False
         )
     axes.set(xlim=(0, None), ylim=(0, 1.03))
-    axes.set_ylabel(', '.join(names) + ', from 0 to 1')
+    # The names of more than three are too long for the axis, and the legend has them.
+    axes.set_ylabel(('metrics' if len(names) > 3 else ', '.join(names)) + ', from 0 to 1')
     _mark_best(axes, summary)
     _legend(axes, axes.get_lines())
 

@@ -19,6 +19,9 @@ from resnest_mm.report.logs.run import Evaluation, Run, TrainPoint
 
 # Last part of the logged name -> the usual name of the metric.
 METRIC_NAMES: Final[Mapping[str, str]] = {
+    'PQ': 'PQ',
+    'SQ': 'SQ',
+    'RQ': 'RQ',
     'bbox_mAP': 'mAP',
     'bbox_mAP_50': 'AP50',
     'bbox_mAP_75': 'AP75',
@@ -32,8 +35,8 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     'mAcc': 'mAcc',
     'aAcc': 'aAcc',
 }
-# mmseg logs percentages, everybody else values in 0..1.
-_PERCENTAGES: Final = frozenset({'mIoU', 'mAcc', 'aAcc'})
+# mmseg and mmdet's CocoPanopticMetric log percentages, the other metrics values in 0..1.
+_PERCENTAGES: Final = frozenset({'PQ', 'SQ', 'RQ', 'mIoU', 'mAcc', 'aAcc'})
 
 
 @dataclass(frozen=True)

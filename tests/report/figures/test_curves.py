@@ -18,6 +18,8 @@ POINTS = tuple(TrainPoint(step * 10, 3 / step, 0.02 * step / 20, 0.5) for step i
 SCORES = tuple(Evaluation(step * 50, {'mAP': 0.1 * step, 'AP50': 0.2 * step}) for step in range(1, 5))
 BROKEN = (TrainPoint(5, math.nan, math.nan, None), *POINTS)
 MAPS = tuple(Evaluation(step * 50, {'mIoU': 0.15 * step, 'mAcc': 0.2 * step, 'aAcc': 0.24 * step}) for step in (2, 4))
+NAMES = ('PQ', 'SQ', 'RQ', 'mAP', 'AP50', 'AP75', 'mask mAP', 'mask AP50', 'mask AP75')
+SEGMENTS = tuple(Evaluation(step * 50, {name: 0.1 * step for name in NAMES}) for step in (2, 4))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_picture(tmp_path: Path, run: Run) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ['curves.png']
 
 
-@pytest.mark.parametrize('scores', [SCORES, MAPS], ids=['detection', 'segmentation'])
+@pytest.mark.parametrize('scores', [SCORES, MAPS, SEGMENTS], ids=['detection', 'segmentation', 'panoptic'])
 def test_evaluations_are_shown_from_0_to_1(scores: tuple[Evaluation, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Both hosts on one scale, every metric with its own line, the headline ringed where it is highest."""
     from matplotlib.figure import Figure
@@ -51,8 +53,10 @@ def test_evaluations_are_shown_from_0_to_1(scores: tuple[Evaluation, ...], monke
         draw_curves(run, Path('absent') / 'curves.png', summary=summarise(run))
     axes = figures[0].axes[1]
     assert axes.get_ylim() == (0, 1.03)
-    assert axes.get_ylabel() == ', '.join(scores[0].metrics) + ', from 0 to 1'
+    words = 'metrics' if len(scores[0].metrics) > 3 else ', '.join(scores[0].metrics)
+    assert axes.get_ylabel() == f'{words}, from 0 to 1'
     *lines, ring = axes.get_lines()
+    assert len({line.get_color() for line in lines}) == len(lines)
     drawn = {str(line.get_label()): [float(value) for value in line.get_ydata()] for line in lines}
     assert drawn == {name: [item.metrics[name] for item in scores] for name in scores[0].metrics}
     headline, (best,) = next(iter(scores[0].metrics)), ring.get_ydata()

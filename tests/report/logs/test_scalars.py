@@ -32,11 +32,16 @@ def test_training_and_evaluation_lines(write_run: WriteRun) -> None:
         ({'pascal_voc/mAP': 0.5, 'pascal_voc/AP50': 0.5}, {'mAP': 0.5, 'AP50': 0.5}),
         ({'aAcc': 90.0, 'mIoU': 60.0, 'mAcc': 70.0}, {'mIoU': 0.6, 'mAcc': 0.7, 'aAcc': 0.9}),
         ({'val/coco/segm_mAP': 0.25}, {'mask mAP': 0.25}),
+        (
+            {'coco_panoptic/PQ': 48.0, 'coco_panoptic/SQ': 81.0, 'coco_panoptic/RQ': 57.0, 'coco_panoptic/PQ_th': 55.0}
+            | {'coco/bbox_mAP': 0.5},
+            {'PQ': 0.48, 'SQ': 0.81, 'RQ': 0.57, 'mAP': 0.5},
+        ),
     ],
-    ids=['voc', 'segmentation', 'hierarchy'],
+    ids=['voc', 'segmentation', 'hierarchy', 'panoptic'],
 )
 def test_metric_names(write_run: WriteRun, line: dict[str, float], expected: dict[str, float]) -> None:
-    """Values lie in 0..1, also where the host logs percentages."""
+    """Values lie in 0..1, also where the host logs percentages: mIoU of mmseg, PQ of mmdet."""
     root = write_run('20300102_000000', [train_line(10), {**line, 'step': 10}])
     (evaluation,) = parse_scalars(scalars(root)).evaluations
     assert list(evaluation.metrics.items()) == list(expected.items())
