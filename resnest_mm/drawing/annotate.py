@@ -6,7 +6,7 @@ supervision draws everything except for what `resnest_mm.drawing.hand_drawn` add
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +129,8 @@ def _draw_objects(
     # A white rim keeps a box visible on an object of its own colour.
     sv.BoxAnnotator(sv.Color.WHITE, thickness=_RIM_THICKNESS).annotate(scene, detections)
     dashed = (objects.ignored | objects.flat)[order]
-    sv.BoxAnnotator(palette, thickness=_BOX_THICKNESS).annotate(scene, detections[~dashed])
+    solid = cast('sv.Detections', detections[~dashed])  # an index of another kind returns other types
+    sv.BoxAnnotator(palette, thickness=_BOX_THICKNESS).annotate(scene, solid)
     for index in np.flatnonzero(dashed):
         draw_dashed_box(scene, detections.xyxy[index].astype(np.int64), colours[index][::-1], thickness=LINE)
     if names:

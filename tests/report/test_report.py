@@ -189,6 +189,22 @@ record              {work_dir / 'report.json'}
     assert not (predicted == class_colour(0)).all(-1).any(), 'what scores below the threshold is not shown'
 
 
+@pytest.mark.parametrize('training', [write_coco], indirect=True, ids=['coco'])
+def test_the_model_is_built_once(training: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest model takes a second and a gigabyte to build."""
+    config, work_dir = training
+    built = []
+    original = KnownAnswers.__init__
+
+    def count(self: KnownAnswers, *args: Any, **options: Any) -> None:
+        built.append(self)
+        original(self, *args, **options)
+
+    monkeypatch.setattr(KnownAnswers, '__init__', count)
+    assert tool().main([str(config), str(work_dir), '--images', '1', '--device', 'cpu']) == 0
+    assert len(built) == 1
+
+
 def spoil(work_dir: Path, how: str) -> list[str]:
     """Damage a training in one way; return the arguments that meet the damage."""
     if how == 'no work directory':
@@ -210,6 +226,8 @@ def spoil(work_dir: Path, how: str) -> list[str]:
         'threshold': ['--score-thr', '1.5'],
         'moved data': ['--cfg-options', 'val_dataloader.dataset.data_root=absent'],
         'device': ['--device', 'abacus'],
+        'model': ['--cfg-options', 'model.outptus=3'],
+        'metric': ['--cfg-options', 'val_evaluator.type=CocoMertic'],
     }.get(how, [])
 
 
@@ -229,6 +247,8 @@ def spoil(work_dir: Path, how: str) -> list[str]:
         ('threshold', 'score_threshold=1.5'),
         ('moved data', 'data root absent does not exist'),
         ('device', "device='abacus'"),
+        ('model', 'the model cannot be built: TypeError'),
+        ('metric', "val_evaluator.type='CocoMertic' is not in the mmdet::metric registry"),
     ],
 )
 def test_mistakes(training: tuple[Path, Path], capsys: pytest.CaptureFixture[str], how: str, message: str) -> None:

@@ -92,7 +92,7 @@ def _truth(info: Mapping[str, Any], *, with_masks: bool, panoptic: bool) -> Anno
     image = mmcv.imread(info['img_path'])
     results = {**info, 'instances': info.get('instances', []), 'img': image, 'ori_shape': image.shape[:2]}
     if panoptic and 'segments_info' in info:
-        load = {'type': 'mmdet.LoadPanopticAnnotations'}
+        load: dict[str, Any] = {'type': 'mmdet.LoadPanopticAnnotations'}
     else:
         with_masks &= all('mask' in item for item in results['instances'])
         load = {'type': 'mmdet.LoadAnnotations', 'with_bbox': True, 'with_mask': with_masks}

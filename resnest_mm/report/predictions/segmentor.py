@@ -128,8 +128,10 @@ def _compare(info: Any, truth: Labels, prediction: Labels, *, ignore_index: int,
 
     image, name = mmcv.imread(info['img_path'], channel_order='rgb'), Path(info['img_path']).name
     # 16 bits are enough, and the label maps of all images to show are kept until they are drawn.
-    shown = (AnnotatedImage(image, name, None, labels.astype(np.int16), ignore_index) for labels in (truth, prediction))
-    return Comparison(*shown, accuracy=accuracy)
+    annotated, predicted = (
+        AnnotatedImage(image, name, None, labels.astype(np.int16), ignore_index) for labels in (truth, prediction)
+    )
+    return Comparison(annotated, predicted, accuracy)
 
 
 def _ignore_index(cfg: Config, split: str) -> int:
