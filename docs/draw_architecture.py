@@ -82,7 +82,7 @@ WAYS: Final[tuple[tuple[str, tuple[Step, ...]], ...]] = (
         ),
     ),
 )
-COLOURS: Final = ('#d9d9d9', '#e8e2d0', '#bfd7ea', '#cfe8cf', '#fbe3a6', '#f6c9b6', '#e3cdea')
+COLOURS: Final = ('#d9d9d9', '#e8e2d0', '#bfd7ea', '#cfe8cf', '#fbe3a6', '#d5ecec', '#f6c9b6', '#e3cdea')
 """Fill of each level."""
 
 WIDTH: Final = 100.0
@@ -127,7 +127,7 @@ def _draw_levels(axes: Axes) -> list[tuple[Any, list[Any]]]:
     rows += [(name, rooms, COLOURS[level]) for level, (name, rooms) in reversed(list(enumerate(LEVELS)))]
     axes.text(2, 91, 'Rooms of resnest_mm', size=FONT + 5, weight='bold', va='center')
     axes.text(98, 91, 'a room imports only rooms further down', size=FONT, style='italic', va='center', ha='right')
-    height, gap = 4.6, 1.3
+    height, gap = 4.2, 0.9
     boxes = []
     for index, (name, rooms, colour) in enumerate(rows):
         y = 83.5 - index * (height + gap)
