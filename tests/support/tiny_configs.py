@@ -1,11 +1,13 @@
 """Making a shipped config small enough to train in seconds, without touching what it is about.
 
-Types of data sets, heads, norms, losses, pipeline steps and hooks stay; sizes, paths, batch and length change.
+Types of data sets, heads, norms, losses, pipeline steps and hooks stay; sizes, paths, batch and length change, and all
+channels are divided by one number, so that two parts fit each other afterwards where they did before.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,11 +20,17 @@ from mmengine.config import Config, ConfigDict
 
 from resnest_mm.annotations.stuff_maps import write_stuff_maps
 from resnest_mm.demo_data import CLASSES, SEMANTIC_CLASSES
+from resnest_mm.models.variants import VARIANTS, default_stem_channels
+from resnest_mm.training.config.walk import type_name
 from tests.support.shipped_configs import innermost, many
 
 SIZE = 64  # pixels: every side of every image
-DEEP = ('resnest101', 'resnest152', 'resnest200', 'resnest269')
-SECTIONS = ('train', 'val', 'test')
+SPLITS = ('train', 'val', 'test')
+CHANNELS = {
+    *('in_channels', 'channels', 'out_channels', 'feat_channels', 'conv_out_channels', 'fc_out_channels'),
+    *('inner_channels', 'c1_in_channels', 'c1_channels', 'feedforward_channels'),
+}
+"""Keys of a model whose values are numbers of channels."""
 
 
 def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
@@ -31,16 +39,22 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
     Args:
         cfg: A shipped config; left unchanged.
         data: Folder of `tools/make_demo_data.py`, with images of `SIZE` pixels.
-        whole: Keep the depth of the backbone. Otherwise one of 101 layers and more has 14.
+        whole: Keep the depth and width of the model. Otherwise a backbone of 101 layers and more has 14, and an eighth
+            of the channels is left.
     """
     small = copy.deepcopy(cfg)
     small.model = _plain(small.model)
-    _shrink_backbone(small.model['backbone'], whole=whole)
+    small.model['backbone'].pop('init_cfg', None)
+    if not whole:
+        _spell_out(small.model['backbone'])
+        if small.model['backbone']['depth'] > 50:
+            small.model['backbone']['depth'] = 14
+        _narrow(small.model)
     for node in _dicts(small.model):
-        if _kind(node).lower().endswith('datapreprocessor') and 'size' in node:
+        if type_name(node).lower().endswith('datapreprocessor') and 'size' in node:
             node['size'] = (SIZE, SIZE)
     move = _move_maps if cfg.default_scope == 'mmseg' else _move_objects
-    for split in SECTIONS:
+    for split in SPLITS:
         loader = small[f'{split}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.pop('prefetch_factor', None)
@@ -48,6 +62,7 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
             move(dataset, data, split='train' if split == 'train' else 'val', classes=_classes(small))
             dataset.pipeline = [_shrink_step(step) for step in dataset.pipeline]
             dataset.indices = 2 if split != 'train' else None  # images
+            dataset.serialize_data = False  # it ends with a collection of garbage, half a second in a large process
     if cfg.default_scope == 'mmdet':
         _shrink_counts(small)
         for split in ('val', 'test'):
@@ -60,8 +75,9 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
     for hook in small.get('custom_hooks') or []:
         if 'num_iters' in hook:
             hook.num_iters = 2  # batches of precise batch norm
-    if whole and cfg.default_scope == 'mmdet' and not small.get('custom_hooks'):
-        # with running statistics of two iterations a hundred untrained layers end at values beyond 1e13
+    moving = cfg.default_scope == 'mmdet' and not small.model['backbone'].get('norm_eval')
+    if whole and moving and not small.get('custom_hooks'):
+        # With running statistics of two iterations a hundred untrained layers end at values beyond 1e13
         small.custom_hooks = [dict(type='resnest_mm.PreciseBNHook', num_iters=2)]
     small.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
     small.default_hooks.checkpoint.update(by_epoch=False, interval=2, save_optimizer=False)
@@ -77,13 +93,29 @@ def write_labels(data: Path, classes: int) -> None:
         cv2.imwrite(str(target), cv2.imread(str(path), cv2.IMREAD_UNCHANGED) % classes)
 
 
-def _shrink_backbone(backbone: dict[str, Any], *, whole: bool) -> None:
-    backbone.pop('init_cfg', None)
-    variant = backbone.get('variant') or f'resnest{backbone.get("depth")}'
-    if not whole and variant in DEEP:
-        backbone.pop('variant', None)
-        backbone.setdefault('stem_channels', 128)
-        backbone['depth'] = 14
+def _spell_out(backbone: dict[str, Any]) -> None:
+    """Replace a variant's name, which allows no other stem, by what it stands for."""
+    if 'variant' in backbone:
+        variant = VARIANTS[backbone.pop('variant')]
+        backbone.update(dataclasses.asdict(variant), stem_channels=variant.stem_channels)
+    if type_name(backbone) == 'ResNeSt':
+        backbone.setdefault('stem_channels', default_stem_channels(backbone['depth']))
+
+
+def _narrow(model: dict[str, Any]) -> None:
+    """Divide all channels of a model by one number, unless it is narrow already."""
+    backbone = model['backbone']
+    if 'base_channels' in backbone:
+        return
+    divisor = 8 if backbone.get('groups', 1) == 1 else 2  # groups must still divide their channels
+    backbone['base_channels'] = 64 // divisor
+    backbone['stem_channels'] = backbone.get('stem_channels', 64) // divisor
+    # mmdet's DINO encodes boxes for a transformer of 256 channels, whatever its config says.
+    keys = CHANNELS - {'out_channels'} if type_name(model) == 'DINO' else CHANNELS
+    for node in _dicts({name: part for name, part in model.items() if name != 'backbone'}):
+        for key in keys & node.keys():
+            value = node[key]
+            node[key] = [n // divisor for n in value] if isinstance(value, (list, tuple)) else value // divisor
 
 
 def _classes(cfg: Config) -> int:
@@ -107,12 +139,12 @@ def _move_maps(dataset: ConfigDict, data: Path, *, split: str, classes: int) -> 
 
 def _move_objects(dataset: ConfigDict, data: Path, *, split: str, classes: int) -> None:
     """Point a data set at the generated boxes, in the format that its type reads."""
-    if _kind(dataset) == 'VOCDataset':
+    if type_name(dataset) == 'VOCDataset':
         folder = data / f'voc_{classes}'
         if not folder.exists():
             write_voc(data, folder, names=dataset.metainfo['classes'])
         dataset.update(data_root=str(folder), ann_file=f'ImageSets/Main/{split}.txt')
-    elif _kind(dataset) == 'CocoPanopticDataset':
+    elif type_name(dataset) == 'CocoPanopticDataset':
         names, stuff = (*CLASSES, SEMANTIC_CLASSES[0]), SEMANTIC_CLASSES[:1]
         dataset.update(
             data_root=str(data),
@@ -168,14 +200,14 @@ def _add(parent: ElementTree.Element, tag: str | None = None, **texts: Any) -> E
 
 def _shrink_counts(cfg: Config) -> None:
     """Keep few proposals and regions: the heads' cost is theirs, not the images'."""
-    own_classes = any(_kind(dataset) == 'VOCDataset' for dataset in innermost(cfg.train_dataloader.dataset))
+    own_classes = any(type_name(dataset) == 'VOCDataset' for dataset in innermost(cfg.train_dataloader.dataset))
     for node in _dicts(cfg.model):
         if 'num_classes' in node and not own_classes:
             node['num_classes'] = len(CLASSES)
         for name, count in (('num_things_classes', len(CLASSES)), ('num_stuff_classes', 1)):
             if name in node:
                 node[name] = count
-        if _kind(node) == 'RandomSampler':
+        if type_name(node) == 'RandomSampler':
             node['num'] = 8
         for key in ('nms_pre', 'max_per_img', 'num_queries'):
             if key in node:
@@ -185,20 +217,15 @@ def _shrink_counts(cfg: Config) -> None:
 
 
 def _shrink_step(step: ConfigDict) -> ConfigDict:
-    """Return a pipeline step with the same meaning at `SIZE` pixels."""
+    """Return a pipeline step, and the steps that it chooses from, with the same meaning at `SIZE` pixels."""
     small = copy.deepcopy(step)
-    for key in ('scale', 'crop_size', 'size'):
-        if key in small:
-            small[key] = [(SIZE, SIZE)] * 2 if isinstance(small[key], list) else (SIZE, SIZE)
-    if 'scales' in small:
-        small['scales'] = [(SIZE, SIZE)] * len(small['scales'])
+    for node in _dicts(small):
+        for key in ('scale', 'crop_size', 'size'):
+            if key in node:
+                node[key] = [(SIZE, SIZE)] * 2 if isinstance(node[key], list) else (SIZE, SIZE)
+        if 'scales' in node:
+            node['scales'] = [(SIZE, SIZE)] * len(node['scales'])
     return small
-
-
-def _kind(node: dict[str, Any]) -> str:
-    """Return the name of a node's type, which a config may also hold as the class."""
-    kind = node.get('type', '')
-    return kind if isinstance(kind, str) else str(kind.__name__)
 
 
 def _dicts(node: Any) -> Iterator[dict[str, Any]]:
