@@ -1,4 +1,4 @@
-"""What the command lines of all tools share: one-line errors and exit codes."""
+"""Errors of the command lines: one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from resnest_mm.errors import ResNeStError, UserError, one_line
 
 
 class ToolParser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line, like every other mistake of the user."""
+    """An argument parser that raises a `UserError` for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage and leaving the process.
+        """Raise an error; argparse would print the usage and end the process.
+
+        Args:
+            message: Message of argparse.
 
         Raises:
             UserError: Always.
@@ -25,21 +28,29 @@ class ToolParser(argparse.ArgumentParser):
 
 
 def run_tool(action: Callable[[], None]) -> int:
-    """Run a tool and turn a mistake of the user into its exit code.
+    """Run a tool and return its exit code. A wrong argument, config or file becomes one line on stderr.
 
     Args:
-        action: The work, without arguments.
+        action: The work of the tool.
 
     Returns:
-        0 on success, 2 after a mistake of the user, which is then one line on stderr. Any other exception passes.
+        0 on success, 2 for an error of the user. Any other exception is raised.
     """
     try:
         with warnings.catch_warnings():
-            # mmengine imports it, once for each `mmdet::` base; the user can do nothing about it.
+            # mmengine imports it once for each `mmdet::` base, which users cannot change.
             warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
             action()
     except (ResNeStError, pickle.UnpicklingError) as error:
-        # torch raises UnpicklingError for objects that weights_only refuses, and wraps the reason in a page of advice.
-        print(f'error: {one_line(error).rpartition("WeightsUnpickler error: ")[2]}', file=sys.stderr)
+        print(f'error: {_reason(error)}', file=sys.stderr)
         return 2
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's message in one line.
+
+    torch raises an UnpicklingError for objects that `weights_only` refuses, and puts the reason at the end of a page of
+    advice. If torch changes the words before the reason, the whole page is returned.
+    """
+    return one_line(error).rpartition('WeightsUnpickler error: ')[2]

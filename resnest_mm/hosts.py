@@ -1,4 +1,4 @@
-"""Whether a host can really be imported, for the parts of this package that build on it."""
+"""Trying to import a host, mmdet or mmseg, for the parts of this package that need it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import warnings
 
 
 def host_imports(name: str) -> bool:
-    """Return whether a host imports; warn with its own words where it does not.
+    """Return whether a host can be imported; if not, warn with the message of its error.
 
-    The registries import the parts for every host that is installed. A host that is installed but refuses to load, such
-    as an mmseg that meets a newer mmcv, must not take the parts for another host with it.
+    The registries import the parts for every installed host. If one host fails, such as mmseg with a newer mmcv, the
+    parts for the other host must still be registered.
 
     Args:
         name: Import name of the host, such as `'mmseg'`.
@@ -19,8 +19,8 @@ def host_imports(name: str) -> bool:
         importlib.import_module(name)
     except (ImportError, AssertionError) as error:
         warnings.warn(
-            f'{name} is installed but cannot be imported ({error}), so the parts of resnest_mm that build on it are '
-            f'missing; python -m resnest_mm.check says what mends it',
+            f'{name} is installed but cannot be imported ({error}), so the parts of resnest_mm for it are missing; '
+            'python -m resnest_mm.check prints a fix',
             stacklevel=2,
         )
         return False

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from resnest_mm.command_line import run_tool
-from resnest_mm.errors import UserError, first_names, one_line
+from resnest_mm.errors import CheckpointError, UserError, first_names, one_line
 
 
 def fail(error: Exception) -> None:
@@ -33,8 +33,7 @@ def test_a_mistake_of_the_user_is_one_line(error: Exception, line: str, capsys: 
 
 
 def test_a_checkpoint_that_does_not_fit_is_a_mistake_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
-    loading = pytest.importorskip('resnest_mm.weights.pretrained')
-    assert run_tool(lambda: fail(loading.CheckpointError('does not fit'))) == 2
+    assert run_tool(lambda: fail(CheckpointError('does not fit'))) == 2
     assert capsys.readouterr().err == 'error: does not fit\n'
 
 

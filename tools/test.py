@@ -11,7 +11,7 @@ EXAMPLE = """\
 example:
   python tools/test.py configs/demo/faster-rcnn_s14_fpn_demo.py work_dirs/demo/epoch_12.pth --out results.pkl
 
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+exit code: 0 on success, 2 for a wrong argument, config or file (one line on stderr, nothing written)
 """
 
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own by default.
 
     Returns:
-        The exit code: 0 on success, 2 after a mistake of the user.
+        The exit code: 0 on success, 2 for a wrong argument, config or file.
     """
     return run_tool(lambda: test(argv))
 

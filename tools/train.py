@@ -11,7 +11,7 @@ EXAMPLE = """\
 example:
   python tools/train.py configs/demo/faster-rcnn_s14_fpn_demo.py --single-gpu --cfg-options randomness.seed=1
 
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+exit code: 0 on success, 2 for a wrong argument, config or file (one line on stderr, nothing written)
 """
 
 
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='go on from a checkpoint; without PATH from the last one of the work_dir',
+        help='resume from a checkpoint; without PATH from the last one of the work_dir',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision with a dynamic loss scale')
     parser.add_argument('--auto-scale-lr', action='store_true', help='lr by real batch size / base_batch_size')
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own by default.
 
     Returns:
-        The exit code: 0 on success, 2 after a mistake of the user.
+        The exit code: 0 on success, 2 for a wrong argument, config or file.
     """
     return run_tool(lambda: train(argv))
 

@@ -25,7 +25,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='replace values of the config, e.g. train_dataloader.batch_size=4 model.backbone.out_indices="(0,1)"; '
         'data_root=DIR moves every data set of the config. Misspelt keys are refused',
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started the processes')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 

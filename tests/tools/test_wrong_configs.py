@@ -146,6 +146,13 @@ ROWS: list[Row] = [
     ('test with a missing checkpoint', 'test', '', (*CONFIG, 'gone.pth'), 'CHECKPOINT: checkpoint gone.pth does not'),
     ('test with an unsafe checkpoint', 'test', '', (*CONFIG, '{root}/evil.pth'), 'which torch does not load'),
     ('test without test data', 'test', 'test_dataloader = None\n', TEST, 'the config has no test_dataloader'),
+    (
+        'test without its annotation file',
+        'test',
+        "test_evaluator['ann_file'] = data_root + '/gone.json'\n",
+        TEST,
+        'gone.json does not exist (test_evaluator.ann_file',
+    ),
     ('out is no pickle', 'test', '', (*TEST, '--out', 'result.json'), '--out result.json must end with .pkl'),
     ('nothing draws', 'test', '', (*TEST, '--show-dir', 'drawn'), 'the config has no default_hooks.visualization'),
     ('no augmentation', 'test', '', (*TEST, '--tta'), '--tta: the config has no tta_model'),
