@@ -31,13 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if holds_demo_data(args.out, settings=settings):
             print(f'{args.out}: already complete with these settings, nothing to do')
             return 0
-        if sys.stdout.isatty():
-            from mmengine.utils import track_iter_progress
-
-            folder = write_demo_data(args.out, settings=settings, force=args.force, track=track_iter_progress)
-            print()
-        else:
-            folder = write_demo_data(args.out, settings=settings, force=args.force)
+        folder = write_demo_data(args.out, settings=settings, force=args.force)
     except (OSError, ValueError) as error:
         print(f'make_demo_data: {error}', file=sys.stderr)
         return 2

@@ -22,13 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('out', help='folder to write; it must not exist')
     args = parser.parse_args(argv)
     try:
-        if sys.stdout.isatty():
-            from mmengine.utils import track_iter_progress
-
-            count = write_stuff_maps(args.annotations, args.maps, args.out, track=track_iter_progress)
-            print()
-        else:
-            count = write_stuff_maps(args.annotations, args.maps, args.out)
+        count = write_stuff_maps(args.annotations, args.maps, args.out)
     except (OSError, ValueError) as error:
         print(f'make_stuff_maps: {error}', file=sys.stderr)
         return 2

@@ -1,23 +1,22 @@
-"""Semantic maps of stuff out of COCO's panoptic maps, as detectron2's Panoptic FPN is trained on them."""
+"""Making semantic label maps of stuff from COCO's panoptic maps, as detectron2's Panoptic FPN is trained on them."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from resnest_mm.atomic import replacing_folder
 
 THINGS: Final = 0
 UNLABELLED: Final = 255
-
-Track = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def stuff_labels(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
@@ -61,16 +60,13 @@ def write_stuff_maps(
     annotations: str | os.PathLike[str],
     maps: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    *,
-    track: Track = iter,
 ) -> int:
-    """Write the stuff map of every image of a panoptic file; all of them or none.
+    """Write the stuff maps of all images of a panoptic file or none of them, and show the progress on a terminal.
 
     Args:
         annotations: COCO's `panoptic_*.json`.
         maps: Folder of its maps.
         out: Folder to write, which must not exist yet.
-        track: Wraps the images, to show progress.
 
     Returns:
         The number of maps.
@@ -94,7 +90,7 @@ def write_stuff_maps(
             f'annotations={str(annotations)!r} has segments of category {unknown[0]}, which it does not list'
         )
     with replacing_folder(target) as folder:
-        for entry in track(entries):
+        for entry in tqdm(entries, unit='map', disable=None):  # None: a bar on a terminal only
             panoptic = cv2.imread(str(Path(maps, entry['file_name'])), cv2.IMREAD_COLOR)
             if panoptic is None:
                 raise OSError(f'{Path(maps, entry["file_name"])} cannot be read; maps={str(maps)!r} should hold it')

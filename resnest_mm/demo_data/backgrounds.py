@@ -1,4 +1,4 @@
-"""Cluttered backgrounds: soft light, thin lines and specks that are no objects."""
+"""Cluttered backgrounds: soft light, and thin lines and specks as distractors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resnest_mm.demo_data.layout import REFERENCE_SIZE
+from resnest_mm.demo_data.placement import REFERENCE_SIZE
 from resnest_mm.demo_data.shapes import FIXED_POINT_BITS
 from resnest_mm.demo_data.textures import Colour, smooth_noise
 

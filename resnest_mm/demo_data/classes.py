@@ -1,4 +1,4 @@
-"""Names and colours of what the demo scenes show."""
+"""Names and colours of the classes of the demo scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes in COCO's panoptic format: every pixel has the number of its segment, and a file says what the numbers are."""
+"""Scenes in COCO's panoptic format: images with a segment number for every pixel, and a file with their classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.demo_data.classes import CLASSES, SEMANTIC_CLASSES
-from resnest_mm.demo_data.layout import tight_box
+from resnest_mm.demo_data.coco import list_images
+from resnest_mm.demo_data.placement import tight_box
 from resnest_mm.demo_data.scenes import Instance
 
 BACKGROUND: Final = len(CLASSES) + 1
@@ -20,7 +21,7 @@ BACKGROUND: Final = len(CLASSES) + 1
 def segment_numbers(instances: Sequence[Instance], *, size: int) -> npt.NDArray[np.uint8]:
     """Return the segment of every pixel as the colour red + 256 green + 65536 blue.
 
-    The objects are 1 and more in their order, and the background comes behind them.
+    The objects have the numbers 1, 2, ... in their order, and the background has the number after them.
 
     Args:
         instances: Objects of the image.
@@ -42,10 +43,9 @@ def panoptic_annotations(scenes: Mapping[str, Sequence[Instance]], *, size: int)
         scenes: Objects of every image, by file name.
         size: Width and height of an image in pixels.
     """
-    images: list[dict[str, Any]] = []
+    images = list_images(scenes, size=size)
     annotations: list[dict[str, Any]] = []
-    for image_id, (file_name, instances) in enumerate(scenes.items(), start=1):
-        images.append({'id': image_id, 'file_name': file_name, 'width': size, 'height': size})
+    for image, instances in zip(images, scenes.values(), strict=True):
         free = np.ones((size, size), np.bool_)
         segments = []
         for instance in instances:
@@ -55,8 +55,8 @@ def panoptic_annotations(scenes: Mapping[str, Sequence[Instance]], *, size: int)
             segments.append((BACKGROUND, free))
         annotations.append(
             {
-                'image_id': image_id,
-                'file_name': PurePath(file_name).with_suffix('.png').name,
+                'image_id': image['id'],
+                'file_name': PurePath(image['file_name']).with_suffix('.png').name,
                 'segments_info': [
                     {
                         'id': number,

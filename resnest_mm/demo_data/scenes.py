@@ -1,4 +1,4 @@
-"""One demo scene: the picture and what is in it."""
+"""One demo scene: the image and its annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.demo_data.backgrounds import Canvas, draw_background
-from resnest_mm.demo_data.layout import REFERENCE_SIZE, Box, Mask, Placed, place_objects, tight_box, visible_masks
+from resnest_mm.demo_data.placement import (
+    REFERENCE_SIZE,
+    Box,
+    Mask,
+    PlacedObject,
+    place_objects,
+    tight_box,
+    visible_masks,
+)
 from resnest_mm.demo_data.polygons import Polygon, trace_mask
 from resnest_mm.demo_data.settings import SPLITS, DemoSettings, check_split
 from resnest_mm.demo_data.textures import draw_colours, draw_edge, draw_pattern
@@ -17,7 +25,7 @@ from resnest_mm.demo_data.textures import draw_colours, draw_edge, draw_pattern
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """What is seen of one object.
+    """The visible part of one object.
 
     Args:
         label: Class id, 1 to 5.
@@ -34,7 +42,7 @@ class Instance:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture with its annotations.
+    """An image with its annotations.
 
     Args:
         image: [H, W, 3], BGR, 0-255.
@@ -48,15 +56,15 @@ class Scene:
 
 
 def draw_scene(settings: DemoSettings, split: str, index: int) -> Scene:
-    """Return one scene, which depends on the seed, the size, the split and the index alone.
+    """Return one scene; it depends on the seed, the size, the split and the index alone.
 
     Args:
-        settings: What to draw; the number of images plays no part.
+        settings: Seed and size; the number of images is not used.
         split: 'train' or 'val'.
         index: Number of the scene in its split, at least 0.
 
     Raises:
-        ValueError: If the split is unknown or the index negative.
+        ValueError: The split is unknown or the index is negative.
     """
     check_split(split)
     if index < 0:
@@ -76,7 +84,7 @@ def draw_scene(settings: DemoSettings, split: str, index: int) -> Scene:
     return Scene(_photograph(rng, canvas), instances, semantic)
 
 
-def _paint(rng: np.random.Generator, canvas: Canvas, item: Placed) -> Canvas:
+def _paint(rng: np.random.Generator, canvas: Canvas, item: PlacedObject) -> Canvas:
     size = canvas.shape[0]
     scale = size / REFERENCE_SIZE
     cover, inner = item.stencil.cover, item.stencil.inner

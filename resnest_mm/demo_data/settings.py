@@ -1,4 +1,4 @@
-"""The few numbers that decide every byte of a demo data set."""
+"""The settings of a demo data set: the same settings give the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SIZE: Final = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """What to draw: the same settings always give the same files.
+    """Number, size and seed of the images; the same settings always give the same files.
 
     Args:
         images: Training images, at least 1; a sixth as many, but at least 8, are drawn for validation.
@@ -25,8 +25,8 @@ class DemoSettings:
         seed: Start of the random numbers, at least 0.
 
     Raises:
-        TypeError: If an argument is not an integer.
-        ValueError: If an argument is outside its range.
+        TypeError: An argument is not an integer.
+        ValueError: An argument is outside its range.
     """
 
     images: int = 600
@@ -52,7 +52,7 @@ class DemoSettings:
         return self.images if split == 'train' else max(8, self.images // 6)
 
     def meta(self) -> dict[str, Any]:
-        """Return what meta.json records: everything that decides the files, in JSON types."""
+        """Return the content of meta.json: all values that the files depend on, in JSON types."""
         return {
             'generator': GENERATOR,
             'version': VERSION,
@@ -71,7 +71,7 @@ def check_split(split: str) -> None:
         split: 'train' or 'val'.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: It is neither.
     """
     if split not in SPLITS:
         raise ValueError(f'split={split!r} is unknown; choose one of {list(SPLITS)}')
@@ -84,7 +84,7 @@ def settings_from_meta(meta: Mapping[str, Any]) -> DemoSettings:
         meta: Parsed meta.json.
 
     Raises:
-        KeyError, TypeError, ValueError: If it is not one of this generator's.
+        KeyError, TypeError, ValueError: The file is not from this generator.
     """
     if meta['generator'] != GENERATOR:
         raise ValueError(f'meta.json names generator={meta["generator"]!r}, not {GENERATOR!r}')

@@ -1,4 +1,4 @@
-"""Two-colour surfaces, and colours that stand out from what is around them."""
+"""Surfaces of two colours, and colours that differ from the surroundings of an object."""
 
 from __future__ import annotations
 

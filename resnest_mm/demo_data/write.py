@@ -1,10 +1,9 @@
-"""The demo data set on disk: written whole or not at all."""
+"""Writing the demo data set to disk, whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -12,6 +11,7 @@ from typing import Any, Final, cast
 import cv2
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from resnest_mm.atomic import replacing_folder
 from resnest_mm.demo_data.coco import coco_annotations
@@ -22,29 +22,24 @@ from resnest_mm.demo_data.settings import SPLITS, DemoSettings, settings_from_me
 META: Final = 'meta.json'
 ENCODING: Final = MappingProxyType({'.jpg': (cv2.IMWRITE_JPEG_QUALITY, 92), '.png': ()})
 
-Track = Callable[[range], Iterable[int]]
 
+def write_demo_data(out: str | os.PathLike[str], *, settings: DemoSettings, force: bool = False) -> Path:
+    """Write the demo data set, unless the folder already holds the same one, and show the progress on a terminal.
 
-def write_demo_data(
-    out: str | os.PathLike[str], *, settings: DemoSettings, force: bool = False, track: Track = iter
-) -> Path:
-    """Write the demo data set, unless the folder already holds just this one.
-
-    The files are built in a temporary folder beside `out`, which takes their place when all of them are there.
+    The files are written into a temporary folder beside `out`, which replaces `out` when all of them are there.
 
     Args:
-        out: Folder to write; its parents are made.
-        settings: What to draw.
-        force: Replace a demo data set that was made with other settings. One with the same settings that lacks
-            files is always completed, and a folder with anything else in it never replaced.
-        track: Wraps the scene numbers of each split while they are drawn, to show progress.
+        out: Folder to write; its parents are created.
+        settings: Seed, size and number of the images.
+        force: Whether to replace a demo data set of other settings. One with the same settings that lacks files is
+            always completed, and a folder with other files is never replaced.
 
     Returns:
         The folder with links resolved.
 
     Raises:
-        ValueError: If `out` exists and is neither this data set nor, with `force`, another demo data set.
-        OSError: If a file cannot be written.
+        ValueError: `out` exists and is neither this data set nor, with `force`, another demo data set.
+        OSError: A file cannot be written.
     """
     target = Path(out).resolve()
     if holds_demo_data(target, settings=settings):
@@ -52,7 +47,7 @@ def write_demo_data(
     if target.exists():
         _check_replaceable(target, settings=settings, force=force)
     with replacing_folder(target) as folder:
-        _build(folder, settings=settings, track=track)
+        _build(folder, settings=settings)
     return target
 
 
@@ -61,7 +56,7 @@ def holds_demo_data(out: str | os.PathLike[str], *, settings: DemoSettings) -> b
 
     Args:
         out: Folder to look into; it need not exist.
-        settings: What should be in it.
+        settings: Those of the data set.
     """
     folder = Path(out)
     return _read_meta(folder) == settings.meta() and not _expected_files(settings) - _files(folder)
@@ -107,10 +102,11 @@ def _expected_files(settings: DemoSettings) -> set[str]:
     return files
 
 
-def _build(folder: Path, *, settings: DemoSettings, track: Track) -> None:
+def _build(folder: Path, *, settings: DemoSettings) -> None:
     for split in SPLITS:
         scenes: dict[str, tuple[Instance, ...]] = {}
-        for index in track(range(settings.count(split))):
+        # disable=None: a bar on a terminal only.
+        for index in tqdm(range(settings.count(split)), desc=split, unit='image', disable=None):
             scene = draw_scene(settings, split, index)
             name = f'{index:06d}'
             _write_image(folder / split / f'{name}.jpg', scene.image)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resnest_mm.annotations.stuff_maps import stuff_labels, stuff_map, write_stuff_maps
 from resnest_mm.demo_data import DemoSettings, draw_scene, write_demo_data
+from tests.support.progress_bars import record_bars
 
 TINY = DemoSettings(images=2, size=64)
 Main = Callable[[Sequence[str]], int]
@@ -124,3 +125,9 @@ def test_contents_of_another_kind_are_named(content: Any, message: str, tmp_path
 def test_existing_folder_is_left_alone(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='exists; move it away'):
         write_stuff_maps(tiny / 'annotations' / 'panoptic_val.json', tiny / 'panoptic' / 'val', tmp_path)
+
+
+def test_a_bar_counts_the_maps(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = record_bars(monkeypatch, 'resnest_mm.annotations.stuff_maps')
+    write_stuff_maps(tiny / 'annotations' / 'panoptic_val.json', tiny / 'panoptic' / 'val', tmp_path / 'stuff')
+    assert [(bar.n, bar.total) for bar in bars] == [(8, 8)]

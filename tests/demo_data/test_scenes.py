@@ -10,7 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from resnest_mm.demo_data import CLASSES, DemoSettings, Scene, draw_scene
-from resnest_mm.demo_data.layout import box_iou, tight_box
+from resnest_mm.demo_data.placement import box_iou, tight_box
 from resnest_mm.demo_data.polygons import trace_mask
 
 SETTINGS = DemoSettings(images=1)

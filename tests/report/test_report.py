@@ -1,4 +1,4 @@
-"""From a work directory to the report, with a detector whose answers are known; mistakes leave nothing behind."""
+"""From a work directory to the report, with a detector of known predictions; after a mistake nothing is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRUTH = (8, 16, 40, 56)
 
 
 @MODELS.register_module(name='ReportTestDetector', force=True)
-class KnownAnswers(BaseModel):
+class KnownPredictions(BaseModel):
     """Finds the right half of every image, in its original pixels, as class 1, and one box too weak to show."""
 
     def __init__(self, data_preprocessor: dict[str, Any] | None = None, outputs: int = 3) -> None:
@@ -144,7 +144,7 @@ def training(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path
 
 
 def save(path: Path, *, outputs: int = 3) -> None:
-    state = KnownAnswers(outputs=outputs).state_dict()
+    state = KnownPredictions(outputs=outputs).state_dict()
     torch.save({'state_dict': state, 'meta': {'iter': 25, 'score': np.float64(0.5)}}, path)
 
 
@@ -194,19 +194,19 @@ def test_the_model_is_built_once(training: tuple[Path, Path], monkeypatch: pytes
     """The largest model takes a second and a gigabyte to build."""
     config, work_dir = training
     built = []
-    original = KnownAnswers.__init__
+    original = KnownPredictions.__init__
 
-    def count(self: KnownAnswers, *args: Any, **options: Any) -> None:
+    def count(self: KnownPredictions, *args: Any, **options: Any) -> None:
         built.append(self)
         original(self, *args, **options)
 
-    monkeypatch.setattr(KnownAnswers, '__init__', count)
+    monkeypatch.setattr(KnownPredictions, '__init__', count)
     assert tool().main([str(config), str(work_dir), '--images', '1', '--device', 'cpu']) == 0
     assert len(built) == 1
 
 
 def spoil(work_dir: Path, how: str) -> list[str]:
-    """Damage a training in one way; return the arguments that meet the damage."""
+    """Damage a training in one way; return the arguments that lead to the damage."""
     if how == 'no work directory':
         shutil.rmtree(work_dir)
     elif how == 'no scalars':

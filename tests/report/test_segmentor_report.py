@@ -1,4 +1,4 @@
-"""A tiny segmenter on the demo data, trained and reported on by the tools: the report repeats what mmseg measured."""
+"""A tiny segmenter on the demo data, trained and reported on by the tools: the report has the numbers of mmseg."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_report_of_a_real_training(trained: Trained, capsys: pytest.CaptureFixtu
     assert measured['source'] == '8 val images'
     classes = logged_classes(work_dir)[-1]
     assert list(classes) == list(SEMANTIC_CLASSES)
-    assert sum(iou > 0 for iou, _ in classes.values()) >= 3, 'it answers more than the background'
+    assert sum(iou > 0 for iou, _ in classes.values()) >= 3, 'it predicts more than the background'
     for row in measured['classes']:
         for value, percent in zip((row['IoU'], row['Acc']), classes[row['name']], strict=True):
             assert (np.nan if value is None else 100 * value) == pytest.approx(percent, abs=6e-3, nan_ok=True)

@@ -70,14 +70,14 @@ def predict_detector(
         # disable=None: a bar on a terminal only.
         for index in tqdm(evenly_spaced(len(dataset), count), desc='predictions', unit='image', disable=None):
             with torch.no_grad():
-                (answer,) = model.test_step(pseudo_collate([dataset[index]]))
-            panoptic = 'pred_panoptic_seg' in answer
-            has_masks = panoptic or 'masks' in answer.pred_instances
+                (sample,) = model.test_step(pseudo_collate([dataset[index]]))
+            panoptic = 'pred_panoptic_seg' in sample
+            has_masks = panoptic or 'masks' in sample.pred_instances
             truth = _truth(dataset.get_data_info(index), with_masks=has_masks, panoptic=panoptic)
             if panoptic:
-                found = _panoptic_prediction(truth, answer.pred_panoptic_seg.sem_seg, void=len(names))
+                found = _panoptic_prediction(truth, sample.pred_panoptic_seg.sem_seg, void=len(names))
             else:
-                kept = answer.pred_instances[answer.pred_instances.scores >= score_threshold]
+                kept = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
                 objects = to_objects(kept.bboxes, kept.labels, masks=kept.get('masks'), scores=kept.scores)
                 found = AnnotatedImage(truth.image, truth.name, objects)
             comparisons.append(Comparison(truth, found))

@@ -72,11 +72,11 @@ def predict_segmentor(
         comparisons = []
         zeros = np.zeros(len(names))
         counts = PixelCounts(zeros, zeros, zeros)
-        answers = _run(trained.model.to(device).eval(), dataset, cfg, split)
+        samples = _run(trained.model.to(device).eval(), dataset, cfg, split)
         # disable=None: a bar on a terminal only.
-        for index, answer in enumerate(tqdm(answers, desc='predictions', total=total, unit='image', disable=None)):
+        for index, predicted in enumerate(tqdm(samples, desc='predictions', total=total, unit='image', disable=None)):
             info = dataset.get_data_info(index)
-            truth, prediction = _label_maps(answer, info, split)
+            truth, prediction = _label_maps(predicted, info, split)
             try:
                 found = count_pixels(truth, prediction, classes=len(names), ignore_index=ignore_index)
             except ValueError as error:
@@ -90,7 +90,7 @@ def predict_segmentor(
 
 
 def _run(model: Any, dataset: Any, cfg: Config, split: str) -> Iterator[Any]:
-    """Yield the prediction of each image, in batches as large as the config's."""
+    """Yield the data sample of each image with its prediction, computed in batches of the config's size."""
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
@@ -103,18 +103,18 @@ def _run(model: Any, dataset: Any, cfg: Config, split: str) -> Iterator[Any]:
     )
     for batch in batches:
         with torch.no_grad():
-            answers = model.test_step(batch)
-        yield from answers
+            predicted = model.test_step(batch)
+        yield from predicted
 
 
-def _label_maps(answer: Any, info: Any, split: str) -> tuple[Labels, Labels]:
+def _label_maps(sample: Any, info: Any, split: str) -> tuple[Labels, Labels]:
     """Return ground truth and prediction of an image, [H, W] each."""
-    if 'gt_sem_seg' not in answer:
+    if 'gt_sem_seg' not in sample:
         raise UserError(
             f'{info["img_path"]} comes without annotations; let the {split} pipeline hold LoadAnnotations, '
             'or choose another --split'
         )
-    truth, prediction = (item.data.squeeze(0).cpu().numpy() for item in (answer.gt_sem_seg, answer.pred_sem_seg))
+    truth, prediction = (item.data.squeeze(0).cpu().numpy() for item in (sample.gt_sem_seg, sample.pred_sem_seg))
     if truth.shape != prediction.shape:
         raise UserError(
             f'{info["img_path"]}: its annotation is {truth.shape} and the prediction {prediction.shape}; '

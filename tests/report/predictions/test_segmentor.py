@@ -19,17 +19,18 @@ from resnest_mm.drawing.palette import class_colour
 from resnest_mm.errors import UserError
 from resnest_mm.report.class_scores import PixelCounts, score_classes
 from resnest_mm.report.predictions.segmentor import SegmentorPredictions, predict_segmentor
+from tests.support.progress_bars import record_bars
 
 pytest.importorskip('mmseg', reason='runs the pipelines of mmseg')
 
 HEIGHT, WIDTH, CLASSES = 6, 10, 3
-STEP = 20  # grey levels between the answers that an image asks for
+STEP = 20  # grey levels between two classes
 Maps = list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]
 
 
 @MODELS.register_module(name='ReportTestSegmenter', force=True)
-class KnownAnswers(BaseModel):
-    """Answers what the grey levels of an image say, in its original size, though it sees it at twice that."""
+class KnownPredictions(BaseModel):
+    """Predicts the classes that the grey levels of an image encode, in the original size, which is half the input."""
 
     def __init__(self, data_preprocessor: dict[str, Any] | None = None, outputs: int = 3) -> None:
         super().__init__(data_preprocessor)
@@ -47,7 +48,7 @@ class KnownAnswers(BaseModel):
 
 
 def write_maps(root: Path, *, seed: int = 0, count: int = 5) -> Maps:
-    """Write images and annotations; return annotation, as stored, and answer of each."""
+    """Write images and annotations; return annotation, as stored, and expected prediction of each."""
     rng = np.random.default_rng(seed)
     maps: Maps = []
     for folder in ('images', 'labels'):
@@ -97,7 +98,7 @@ def config(root: Path, *, order: str = 'usual', evaluator: dict[str, Any] | None
 
 def collect(cfg: Config, folder: Path, *, split: str = 'val', count: int = 2, outputs: int = 3) -> SegmentorPredictions:
     checkpoint = folder / 'iter_7.pth'
-    torch.save({'state_dict': KnownAnswers(outputs=outputs).state_dict(), 'meta': {'iter': 7}}, checkpoint)
+    torch.save({'state_dict': KnownPredictions(outputs=outputs).state_dict(), 'meta': {'iter': 7}}, checkpoint)
     before = cfg.pretty_text
     found = predict_segmentor(cfg, checkpoint, split=split, count=count, device='cpu')
     assert cfg.pretty_text == before, 'the config is not changed'
@@ -243,3 +244,11 @@ def test_data_loading_in_another_process(tmp_path: Path) -> None:
     found = collect(cfg, tmp_path, count=9)
     assert [item.truth.name for item in found.comparisons] == [f'{index}.png' for index in range(5)]
     check_counts(found.counts, maps)
+
+
+def test_a_bar_counts_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over a whole split takes minutes; its batches are of two images, its bar counts single ones."""
+    write_maps(tmp_path)
+    bars = record_bars(monkeypatch, 'resnest_mm.report.predictions.segmentor')
+    collect(config(tmp_path), tmp_path)
+    assert [(bar.n, bar.total) for bar in bars] == [(5, 5)]

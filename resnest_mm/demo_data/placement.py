@@ -1,4 +1,4 @@
-"""Where the objects of a scene lie and what they hide of each other."""
+"""Placing the objects of a scene, and the visible part of each."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ TRIES: Final = 30
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
-    """An object in its place.
+class PlacedObject:
+    """An object at its place in the image.
 
     Args:
         label: Class id, 1 to 5.
-        stencil: The whole object, also where others hide it.
+        stencil: The whole object, with the part that other objects hide.
     """
 
     label: int
     stencil: Stencil
 
 
-def place_objects(rng: np.random.Generator, *, size: int) -> list[Placed]:
-    """Return 1 to 4 objects, the farthest first: a later one hides the earlier ones.
+def place_objects(rng: np.random.Generator, *, size: int) -> list[PlacedObject]:
+    """Return 1 to 4 objects, the farthest first: a later object hides the earlier ones.
 
     Args:
         rng: Source of the random numbers.
         size: Width and height of the image in pixels.
     """
-    placed: list[Placed] = []
+    placed: list[PlacedObject] = []
     for _ in range(int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))):
         label = int(rng.integers(1, len(CLASSES) + 1))
         for _ in range(TRIES):
-            candidate = [*placed, Placed(label, _random_stencil(label, rng, size=size))]
+            candidate = [*placed, PlacedObject(label, _random_stencil(label, rng, size=size))]
             if _is_clear(candidate, size=size):
                 placed = candidate
                 break
     return placed
 
 
-def visible_masks(placed: Sequence[Placed]) -> list[Mask]:
-    """Return what is seen of each object.
+def visible_masks(placed: Sequence[PlacedObject]) -> list[Mask]:
+    """Return the visible pixels of each object.
 
     Args:
         placed: Objects, the farthest first.
@@ -109,7 +109,7 @@ def _random_stencil(label: int, rng: np.random.Generator, *, size: int) -> Stenc
     return rasterise(tuple(points * extent + centre for points in contours), size=size, edge=EDGE * scale)
 
 
-def _is_clear(placed: Sequence[Placed], *, size: int) -> bool:
+def _is_clear(placed: Sequence[PlacedObject], *, size: int) -> bool:
     least = MIN_VISIBLE_PIXELS * (size / REFERENCE_SIZE) ** 2
     visible = visible_masks(placed)
     for item, mask in zip(placed, visible, strict=True):
