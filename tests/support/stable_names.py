@@ -110,16 +110,27 @@ def digest(lines: Iterable[str]) -> str:
     return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
 
 
-def differences(before: Any, now: Any, path: str = '') -> Iterator[str]:
-    """Yield a line for every value that is not as before."""
+GROWING = ('registered names', 'state dicts', 'configs', 'tool options', 'exit codes')
+"""Groups to which a contributor may add a name; what is stored of them must stay."""
+
+
+def differences(before: Any, now: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield a line for every value that is not as before.
+
+    A new config, variant, tool, option or registered name is no difference. A new section in a known config is one.
+    """
+    where = ' > '.join(path)
+    may_grow = bool(path) and path[0] in GROWING
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
-            yield from differences(before.get(key), now.get(key), f'{path} > {key}' if path else key)
-    elif isinstance(before, list) and isinstance(now, list) and before != now:
+            if key in before or not (may_grow and len(path) == 1):
+                yield from differences(before.get(key), now.get(key), (*path, key))
+    elif isinstance(before, list) and isinstance(now, list):
         gone, new = [v for v in before if v not in now], [v for v in now if v not in before]
-        yield f'{path}: gone {gone}, new {new}'
+        if gone or (before != now and not may_grow):
+            yield f'{where}: gone {gone}, new {new}'
     elif before != now:
-        yield f'{path}: {before!r} was, {now!r} is'
+        yield f'{where}: {before!r} was, {now!r} is'
 
 
 STORED = Path(__file__).parents[1] / 'stable_names.json'
