@@ -3,10 +3,9 @@
 The tricks: a mask head of eight convolutions, crops around an object, short sides from 640 to 864 pixels and long ones
 up to 1440, and three times the iterations. A test has short sides of 800 pixels, as without tricks.
 
-The paper's authors report 50.54 box AP and 44.21 mask AP on val2017
-(`mask_cascade_rcnn_ResNeSt_200_FPN_syncBN_all_tricks_3x` of zhanghang1989/ResNeSt@1dfb3e8). They do not say over how
-many GPUs the 16 images were spread, which batch norm depends on; 8 is assumed, as for their other models. Whether
-open-mmlab's ImageNet weights have the values of the authors' own file has not been checked.
+The authors' recipe for `mask_cascade_rcnn_ResNeSt_200_FPN_syncBN_all_tricks_3x` of zhanghang1989/ResNeSt@1dfb3e8.
+docs/model_zoo.md has the published numbers, the released file and the deviations. They do not say over how many GPUs
+the 16 images were spread, which batch norm depends on; 8 is assumed, as for their other models.
 """
 
 _base_ = ['../_base_/cascade-mask-rcnn_s50_fpn.py', '../_base_/coco_masks_crop.py', '../_base_/detection_3x.py']

@@ -1,8 +1,7 @@
 """Cascade Mask R-CNN with a ResNeSt-50 on COCO: 90,000 iterations of 16 images, short sides of 640, 672, ... or 800.
 
-The paper's authors report 46.19 box AP and 39.55 mask AP on val2017 (`mask_cascade_rcnn_ResNeSt_50_FPN_syncBN_1x` of
-zhanghang1989/ResNeSt@1dfb3e8). Whether open-mmlab's ImageNet weights have the values of the authors' own file has not
-been checked.
+The authors' recipe for `mask_cascade_rcnn_ResNeSt_50_FPN_syncBN_1x` of zhanghang1989/ResNeSt@1dfb3e8. docs/model_zoo.md
+has the published numbers, the released file and the deviations.
 """
 
 _base_ = ['../_base_/cascade-mask-rcnn_s50_fpn.py', '../_base_/coco_masks.py', '../_base_/detection_1x.py']

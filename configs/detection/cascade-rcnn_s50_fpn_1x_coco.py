@@ -1,8 +1,7 @@
 """Cascade R-CNN with a ResNeSt-50 on COCO: 90,000 iterations of 16 images, short sides from 640 to 800 pixels.
 
-The paper's authors report 45.41 box AP on val2017 (`faster_cascade_rcnn_ResNeSt_50_FPN_syncbn_range-scale-1x` of
-zhanghang1989/ResNeSt@1dfb3e8). Whether open-mmlab's ImageNet weights have the values of the authors' own file has not
-been checked.
+The authors' recipe for `faster_cascade_rcnn_ResNeSt_50_FPN_syncbn_range-scale-1x` of zhanghang1989/ResNeSt@1dfb3e8.
+docs/model_zoo.md has the published numbers, the released file and the deviations.
 """
 
 _base_ = ['../_base_/cascade-rcnn_s50_fpn.py', '../_base_/coco_boxes.py', '../_base_/detection_1x.py']

@@ -1,7 +1,7 @@
 """Faster R-CNN with a ResNeSt-50-fast of four splits and two cardinal groups on COCO: the recipe of the ResNeSt-50.
 
-Nobody has published a number for it: the authors' detectors have no fast network. It starts from their PyTorch weights
-(80.86 top-1), whose mean and std are other ones.
+Nobody has published a number for it: the authors' detectors have no fast network. It starts from their PyTorch weights,
+whose mean and std are other ones.
 """
 
 _base_ = './faster-rcnn_s50_fpn_1x_coco.py'

@@ -1,8 +1,7 @@
 """Faster R-CNN with a ResNeSt-50 on COCO: 90,000 iterations of 16 images, short sides from 640 to 800 pixels.
 
-The paper's authors report 42.33 box AP on val2017 (`faster_rcnn_ResNeSt_50_FPN_syncbn_range-scale_1x` of
-zhanghang1989/ResNeSt@1dfb3e8). The training starts from open-mmlab's copy of the ImageNet weights; whether it has the
-values of the authors' own file has not been checked.
+The authors' recipe for `faster_rcnn_ResNeSt_50_FPN_syncbn_range-scale_1x` of zhanghang1989/ResNeSt@1dfb3e8.
+docs/model_zoo.md has the published numbers, the released file and the deviations.
 
     torchrun --nproc_per_node 8 tools/train.py configs/detection/faster-rcnn_s50_fpn_1x_coco.py --launcher pytorch
 

@@ -1,11 +1,10 @@
 """Panoptic FPN with a ResNeSt-200 and a cascade of box heads on COCO: 270,000 iterations of 16 images.
 
-The paper's authors report a PQ of 47.90, 51.00 box AP and 43.68 mask AP on val2017
-(`panoptic_ResNeSt_200_FPN_syncBN_tricks_3x` of zhanghang1989/ResNeSt@1dfb3e8). Their settings ask for batch norm in the
-semantic head, but their code of that time has none there and no biases, and so has this; that the released file has
-none either could not be checked. Their settings also ask for several scales in the test, which their code refuses for
-this model, so the numbers are taken to be of one scale. Over how many GPUs the 16 images were spread is not said; 8 is
-assumed. Whether open-mmlab's ImageNet weights have the values of the authors' own file has not been checked.
+The authors' recipe for `panoptic_ResNeSt_200_FPN_syncBN_tricks_3x` of zhanghang1989/ResNeSt@1dfb3e8. docs/model_zoo.md
+has the published numbers, the released file and the deviations. Their settings ask for batch norm in the semantic head,
+but their code of that time has none there and no biases, and so has this; that the released file has none either could
+not be checked. Their settings also ask for several scales in the test, which their code refuses for this model, so the
+numbers are taken to be of one scale.
 """
 
 _base_ = ['../_base_/cascade-mask-rcnn_s50_fpn.py', '../_base_/coco_panoptic.py', '../_base_/detection_3x.py']

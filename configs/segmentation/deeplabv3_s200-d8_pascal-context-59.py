@@ -1,7 +1,7 @@
 """DeepLabV3 with a dilated ResNeSt-200 on Pascal Context, 59 classes: 80 epochs, 24,960 iterations of 16 images.
 
-The paper's authors report 82.50 pixAcc and 58.37 mIoU, in per cent of the validation set at six scales and flipped
-(`DeepLab_ResNeSt200_PContext` of zhanghang1989/PyTorch-Encoding@ac74841).
+The authors' recipe for `DeepLab_ResNeSt200_PContext` of zhanghang1989/PyTorch-Encoding@ac74841. docs/model_zoo.md has
+the published numbers, the released file and the deviations.
 Their command, in docs/source/model_zoo/segmentation.rst:
 
     train.py --dataset pcontext --model deeplab --aux --backbone resnest200

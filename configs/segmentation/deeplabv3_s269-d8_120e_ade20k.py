@@ -1,9 +1,9 @@
 """DeepLabV3 with a dilated ResNeSt-269 on ADE20K, the other reading: 120 epochs at a base rate of 0.01.
 
-The paper's authors report 82.62 pixAcc and 47.60 mIoU (`DeepLab_ResNeSt269_ADE` of zhanghang1989/PyTorch-Encoding).
-The model first appeared in 69ba678 beside a command of train_dist.py, whose defaults were these; the command of a day
-later (3e384b4) means 180 epochs and 0.004, see `deeplabv3_s269-d8_ade20k.py`. Nothing published says which of the two
-trained it.
+The authors' recipe for `DeepLab_ResNeSt269_ADE` of zhanghang1989/PyTorch-Encoding. docs/model_zoo.md has the published
+numbers, the released file and the deviations. The model first appeared in 69ba678 beside a command of train_dist.py,
+whose defaults were these; the command of a day later (3e384b4) means 180 epochs and 0.004, see
+`deeplabv3_s269-d8_ade20k.py`. Nothing published says which of the two trained it.
 """
 
 _base_ = './deeplabv3_s269-d8_ade20k.py'

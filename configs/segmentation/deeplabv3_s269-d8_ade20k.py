@@ -1,7 +1,7 @@
 """DeepLabV3 with a dilated ResNeSt-269 on ADE20K: 180 epochs, 227,340 iterations of 16 images.
 
-The paper's authors report 82.62 pixAcc and 47.60 mIoU, in per cent of the validation set at six scales and flipped
-(`DeepLab_ResNeSt269_ADE` of zhanghang1989/PyTorch-Encoding@ac74841).
+The authors' recipe for `DeepLab_ResNeSt269_ADE` of zhanghang1989/PyTorch-Encoding@ac74841. docs/model_zoo.md has the
+published numbers, the released file and the deviations.
 Their command, in docs/source/model_zoo/segmentation.rst:
 
     train.py --dataset ADE20K --model deeplab --aux --backbone resnest269

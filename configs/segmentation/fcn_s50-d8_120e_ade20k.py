@@ -1,9 +1,9 @@
 """FCN with a dilated ResNeSt-50 on ADE20K, the other reading: 120 epochs at a base rate of 0.01.
 
-The paper's authors report 80.18 pixAcc and 42.94 mIoU (`FCN_ResNeSt50_ADE` of zhanghang1989/PyTorch-Encoding). The
-model first appeared in 69ba678 beside a command of train_dist.py, whose defaults were these; the command of a day
-later (3e384b4) means 180 epochs and 0.004, see `fcn_s50-d8_ade20k.py`. Nothing published says which of the two
-trained it.
+The authors' recipe for `FCN_ResNeSt50_ADE` of zhanghang1989/PyTorch-Encoding. docs/model_zoo.md has the published
+numbers, the released file and the deviations. The model first appeared in 69ba678 beside a command of train_dist.py,
+whose defaults were these; the command of a day later (3e384b4) means 180 epochs and 0.004, see `fcn_s50-d8_ade20k.py`.
+Nothing published says which of the two trained it.
 """
 
 _base_ = './fcn_s50-d8_ade20k.py'

@@ -1,7 +1,7 @@
 """FCN with a dilated ResNeSt-50 on Pascal Context, 59 classes: 80 epochs, 24,960 iterations of 16 images.
 
-The paper's authors report 79.19 pixAcc and 51.98 mIoU, in per cent of the validation set at six scales and flipped
-(`FCN_ResNeSt50_PContext` of zhanghang1989/PyTorch-Encoding@ac74841).
+The authors' recipe for `FCN_ResNeSt50_PContext` of zhanghang1989/PyTorch-Encoding@ac74841. docs/model_zoo.md has the
+published numbers, the released file and the deviations.
 Their command, in docs/source/model_zoo/segmentation.rst:
 
     train.py --dataset pcontext --model fcn --aux --backbone resnest50

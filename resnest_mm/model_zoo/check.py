@@ -1,4 +1,4 @@
-"""Whether the metafiles agree with the shipped configs and with the records of the released files."""
+"""Comparison of the metafiles with the shipped configs and with the records of the released files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnest_mm.weights.records.lookup import RECORDS
 
 
 def find_faults(entries: Sequence[Entry]) -> list[str]:
-    """Return what is wrong, a line each: configs left out, listed twice or missing, and what contradicts a record.
+    """Return a line for each fault: a config without entry, or with two; an entry that contradicts a record.
 
     Args:
         entries: What `read_index` returns.
@@ -45,16 +45,3 @@ def _faults(entry: Entry) -> Iterator[str]:
         yield f'{entry.config}: {entry.url} is no URL of {entry.record}; that is {" or ".join(record.mirrors)}'
     if entry.converted != (record.layout != 'mmdet' or record.prefix != 'backbone.'):
         yield f'{entry.config}: {entry.record} has the layout {record.layout}; Converted From is for other layouts'
-    told = {name: float(value) for name, value in first_metrics(entry).items()}
-    if told != dict(record.metrics):
-        yield f'{entry.config}: the results {told} are not those of {entry.record}, {dict(record.metrics)}'
-
-
-def first_metrics(entry: Entry) -> dict[str, str]:
-    """Return the numbers on the data set of the first result, by name.
-
-    Args:
-        entry: An entry; of one without results it is empty.
-    """
-    results = [result for result in entry.results if result.dataset == entry.results[0].dataset]
-    return {name: value for result in results for name, value in result.metrics.items()}

@@ -1,4 +1,4 @@
-"""What the metafiles say of every shipped config: what it is, who measured what, and which released file fits."""
+"""Reading the metafiles: for every shipped config its network, its results with their source, and its released file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from resnest_mm.errors import UserError, one_line
 
 GROUPS: Final = ('authors', 'mmdet', 'mmseg', 'measured', 'unpublished')
-"""Whose number a config has: the paper's authors', a host's, this project's, or nobody's."""
+"""Who measured the results of a config: the paper's authors, a host, this project, or nobody."""
 
 _NEEDED: Final = ('Name', 'In Collection', 'Config', 'Group', 'Metadata')
 _KEYS: Final = (*_NEEDED, 'Results', 'Record', 'Weights', 'Converted From', 'Deviations', 'Note')
@@ -25,13 +25,13 @@ _RESULT: Final = ('Task', 'Dataset', 'Metrics', 'Source')
 
 @dataclass(frozen=True)
 class Result:
-    """What somebody measured on one data set.
+    """A measurement on one data set.
 
     Args:
         task: Such as 'Object Detection'.
         dataset: Data set and split.
-        metrics: Numbers in per cent by name, as they are written.
-        source: Who measured them.
+        metrics: Values in per cent by name, as text with the published digits.
+        source: Who measured it.
     """
 
     task: str
@@ -42,25 +42,25 @@ class Result:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one config.
+    """The entry of one config.
 
     Args:
-        name: Its name for `mim`, unique.
+        name: Unique name, for `mim`.
         collection: Kind of detector or segmentor.
-        config: What `resnest_mm.config_path` takes.
+        config: Name of the config, as `resnest_mm.config_path` takes it.
         group: One of `GROUPS`.
-        architecture: The backbone, and what else tells it from others of its kind.
-        data: What it is trained on.
-        length: Unit of its training and how many of them, such as ('Iterations', '90000').
+        architecture: The backbone, and whatever else distinguishes the network from others of its kind.
+        data: Training data.
+        length: Unit and length of the training, such as ('Iterations', '90000').
         batch_size: Images in a step of the optimiser, on all devices.
-        parameters: Number of parameters of the whole model, auxiliary heads included.
-        costs: What its training took here, by name; empty where that was not measured.
-        results: What was measured.
-        record: Name of the released file in `resnest_mm.weights.records.lookup.RECORDS`; None where there is none.
-        url: Where that file was published.
-        converted: Whether it has to be converted for the config.
-        deviations: What the config does otherwise than whoever measured the results.
-        note: What else to know.
+        parameters: Number of parameters of the whole model, with auxiliary heads.
+        costs: Measured times and memory of a training in this project, by name; may be empty.
+        results: The measurements.
+        record: Name of the released file in `resnest_mm.weights.records.lookup.RECORDS`; None if there is none.
+        url: URL at which that file was published; None if there is none.
+        converted: Whether the released file has to be converted for the config.
+        deviations: Differences between the config and the training that gave the results.
+        note: Anything else that a user should know; may be empty.
     """
 
     name: str
@@ -88,8 +88,8 @@ def read_index(path: Path) -> tuple[Entry, ...]:
         path: `model-index.yml`.
 
     Raises:
-        UserError: A file is missing or no YAML, or an entry lacks something, has a key that is unknown or a number
-            without a source; the message names file and entry.
+        UserError: A file is missing or no YAML, or an entry lacks a key, has an unknown key, or has a number without a
+            source; the message names the file and the entry.
     """
     index = _load(path)
     collections = {_text(each, 'Name', f'{path}: a collection') for each in _list(index, 'Collections', str(path))}
@@ -103,7 +103,7 @@ def read_index(path: Path) -> tuple[Entry, ...]:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        # every scalar stays text: 47.50 has been published with two digits
+        # BaseLoader keeps every scalar as text, so that a published 12.30 does not become 12.3
         content = yaml.load(path.read_text(encoding='utf-8'), Loader=yaml.BaseLoader)
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}') from error
@@ -164,7 +164,7 @@ def _results(raw: Mapping[str, Any], where: str) -> Iterator[Result]:
         _check_keys(metrics, f'{where}: Metrics', needed=(), known=tuple(metrics))
         for name, value in metrics.items():
             if not re.fullmatch(r'\d{1,2}(\.\d+)?', str(value)):
-                raise UserError(f'{where}: {name}={value!r} must be a number in per cent such as 42.33')
+                raise UserError(f'{where}: {name}={value!r} must be a number in per cent such as 12.34')
         yield Result(
             task=_text(result, 'Task', where),
             dataset=_text(result, 'Dataset', where),

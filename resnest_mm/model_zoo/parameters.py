@@ -1,4 +1,4 @@
-"""How many parameters the model of a shipped config has."""
+"""Counting the parameters of the model of a shipped config."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from resnest_mm.paths import config_path
 
 
 def find_miscounts(entries: Sequence[Entry]) -> list[str]:
-    """Return a line for every entry that states another number of parameters than its model has.
+    """Return a line for every entry whose number of parameters is not that of its model.
 
     Args:
-        entries: What `read_index` returns; building the models of all takes about a minute, and both hosts.
+        entries: Entries of `read_index`. Building the models of all takes about a minute and needs both hosts.
     """
     counted = [(entry, count_parameters(entry.config)) for entry in entries]
     return [
@@ -23,12 +23,12 @@ def find_miscounts(entries: Sequence[Entry]) -> list[str]:
 
 
 def count_parameters(name: str) -> int:
-    """Return the number of values that a config's model learns or keeps fixed; statistics of norms are not among them.
+    """Return the number of parameters of a config's model, frozen ones included, running statistics not.
 
-    The model is built without memory and without weights.
+    The model is built on the meta device, without memory and without weights.
 
     Args:
-        name: What `config_path` takes.
+        name: Name of the config, as `config_path` takes it.
     """
     import torch
     from mmengine.config import Config

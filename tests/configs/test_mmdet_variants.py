@@ -20,6 +20,7 @@ from resnest_mm.parity.compare import compare
 from resnest_mm.parity.pair import Pair, import_reference
 from resnest_mm.weights.records.lookup import find_record
 from tests.support.config_values import ABSENT, differences
+from tests.support.metafiles import entry_of, first_metrics
 from tests.support.shipped_configs import CONFIGS, build, read, without_weights
 
 mmdet = pytest.importorskip('mmdet', reason='its configs are what is compared with')
@@ -118,12 +119,12 @@ def test_compatible_features_are_mmdets(depth: int) -> None:
 
 
 @each_config
-def test_docstrings_tell_what_mmdet_published(name: str) -> None:
+def test_the_metafile_has_what_mmdet_published(name: str) -> None:
+    """Its numbers, to the last digit, and the file that the docstring names."""
     entry = published()[NAMES[name]]
     scores = {metric: value for result in entry['Results'] for metric, value in result['Metrics'].items()}
     text = ast.get_docstring(ast.parse((FOLDER / 'mmdet-compatible' / f'{name}.py').read_text(encoding='utf-8')))
-    said = ' and '.join(f'{scores[metric]:.1f} {metric}' for metric in ('box AP', 'mask AP') if metric in scores)
-    assert f'mmdet published {said} on val2017 for it' in text
+    assert first_metrics(entry_of(f'detection/mmdet-compatible/{name}')) == scores
     assert f'`{unquote(entry["Weights"].rpartition("/")[2])}`' in text
     record = find_record(re.search('the record `(.+?)`', text)[1])
     assert [unquote(mirror) for mirror in record.mirrors] == [unquote(entry['Weights'])]

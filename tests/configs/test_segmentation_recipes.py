@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
+from tests.support.metafiles import entry_of, first_metrics
 from tests.support.recipes.segmentation_truth import ENTRIES, truth
 
 pytest.importorskip('mmseg', reason='the recipes are for mmseg')
@@ -52,17 +53,17 @@ def observe(name: str, root: Path) -> dict[str, Any]:
 
 
 def published(name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the published numbers as the config's docstring gives them, and whose they are."""
+    """Yield the released model that the docstring names, and the published numbers of the metafile."""
     from resnest_mm.weights.records.lookup import RECORDS
 
     text = ' '.join((ast.get_docstring(ast.parse((CONFIGS / f'{name}.py').read_text())) or '').split())
-    numbers = re.search(r'report ([\d.]+) pixAcc and ([\d.]+) mIoU', text)
     model = re.search(r'`(\w+)` of zhanghang1989/PyTorch-Encoding', text)
-    assert numbers and model
-    record = next(entry for entry in RECORDS.values() if entry.name == f'encoding/{model[1]}')
-    assert dict(record.metrics) == {'pixAcc': float(numbers[1]), 'mIoU': float(numbers[2])}
+    assert model
+    record, entry = RECORDS[f'encoding/{model[1]}'], entry_of(f'segmentation/{name}')
+    assert entry.record == record.name
     yield 'published: model, beginning of its sha1', (model[1], str(record.digest)[:8])
-    yield 'published: pixAcc, mIoU in per cent', (float(numbers[1]), float(numbers[2]))
+    metrics = first_metrics(entry)
+    yield 'published: pixAcc, mIoU in per cent', (metrics['pixAcc'], metrics['mIoU'])
 
 
 @pytest.mark.parametrize('name', ENTRIES)

@@ -159,7 +159,7 @@ def test_what_was_not_measured_is_said() -> None:
     [
         (', Source: us', '', 'faster: Results lacks Source'),
         ('Source: us', "Source: ''", "Source='' must be text"),
-        ('47.50', '0.475x', "box AP='0.475x' must be a number in per cent such as 42.33"),
+        ('47.50', '0.475x', "box AP='0.475x' must be a number in per cent such as 12.34"),
         ('{box AP: 47.50}', '{}', 'faster: Metrics must be a mapping with entries'),
         ('Group: measured', 'Group: ours', "Group='ours' must be one of authors, mmdet"),
         ('In Collection: Faster', 'In Collection: Fast', "In Collection='Fast R-CNN' is none of Faster R-CNN"),
@@ -211,15 +211,17 @@ def test_the_tool_writes_checks_and_names_what_differs(repository: Path, tmp_pat
     assert '42.34' in page.read_text(encoding='utf-8')
 
 
-def test_the_tool_refuses_a_number_that_is_not_the_records(repository: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_the_tool_refuses_a_file_that_is_not_the_records(repository: Path, tmp_path: Path, capsys: Capture) -> None:
     """A metafile changed by hand: the tool says so and leaves the page as it is."""
     for path in (repository / 'model-index.yml', *sorted((repository / 'configs').glob('*/metafile.yml'))):
         target = tmp_path / path.relative_to(repository)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(path.read_text(encoding='utf-8').replace('44.11', '45.11'), encoding='utf-8')
+        target.write_text(
+            path.read_text(encoding='utf-8').replace('1x-ad123c0b.pth', '1x-ad123c0c.pth'), encoding='utf-8'
+        )
     arguments = ['--index', str(tmp_path / 'model-index.yml'), '--page', str(tmp_path / 'page.md')]
     assert run_tool('model_zoo', arguments) == 1
-    assert "the results {'box AP': 45.11} are not those of detectron2/faster_rcnn" in capsys.readouterr().err
+    assert '1x-ad123c0c.pth is no URL of detectron2/faster_rcnn_ResNeSt_50_FPN' in capsys.readouterr().err
     assert not (tmp_path / 'page.md').exists()
 
 

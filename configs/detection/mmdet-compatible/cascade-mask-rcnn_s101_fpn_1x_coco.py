@@ -2,7 +2,7 @@
 
     python tools/test.py detection/mmdet-compatible/cascade-mask-rcnn_s101_fpn_1x_coco CHECKPOINT
 
-mmdet published 47.7 box AP and 41.4 mask AP on val2017 for it. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmdet published for it. CHECKPOINT is mmdet's file
 `cascade_mask_rcnn_s101_fpn_syncbn-backbone+head_mstrain_1x_coco_20201005_113243-42607475.pth`,
 the record `mmdet/cascade-mask-rcnn_s101_fpn_syncbn-backbone+head_ms-1x_coco` of resnest_mm.weights.
 

@@ -2,7 +2,7 @@
 
     python tools/test.py detection/mmdet-compatible/cascade-rcnn_s50_fpn_1x_coco CHECKPOINT
 
-mmdet published 44.5 box AP on val2017 for it. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmdet published for it. CHECKPOINT is mmdet's file
 `cascade_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco_20201122_213640-763cc7b5.pth`,
 the record `mmdet/cascade-rcnn_s50_fpn_syncbn-backbone+head_ms-range-1x_coco` of resnest_mm.weights.
 

@@ -2,7 +2,7 @@
 
     python tools/test.py detection/mmdet-compatible/mask-rcnn_s50_fpn_1x_coco CHECKPOINT
 
-mmdet published 42.6 box AP and 38.1 mask AP on val2017 for it. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmdet published for it. CHECKPOINT is mmdet's file
 `mask_rcnn_s50_fpn_syncbn-backbone+head_mstrain_1x_coco_20200926_125503-8a2c3d47.pth`,
 the record `mmdet/mask-rcnn_s50_fpn_syncbn-backbone+head_ms-1x_coco` of resnest_mm.weights.
 

@@ -2,7 +2,7 @@
 
     python tools/test.py segmentation/mmseg-compatible/deeplabv3_s101-d8_80k_cityscapes-512x1024 CHECKPOINT
 
-mmseg published 79.67 mIoU for it, 80.51 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmseg published for it, `ms+flip` with `--tta`. CHECKPOINT is mmseg's file
 `deeplabv3_s101-d8_512x1024_80k_cityscapes_20200807_144429-b73c4270.pth`,
 the record `mmseg/resnest_s101-d8_deeplabv3_4xb2-80k_cityscapes-512x1024` of resnest_mm.weights.
 

@@ -2,7 +2,7 @@
 
     python tools/test.py segmentation/mmseg-compatible/deeplabv3plus_s101-d8_160k_ade20k-512x512 CHECKPOINT
 
-mmseg published 46.47 mIoU for it, 47.27 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmseg published for it, `ms+flip` with `--tta`. CHECKPOINT is mmseg's file
 `deeplabv3plus_s101-d8_512x512_160k_ade20k_20200807_144503-27b26226.pth`,
 the record `mmseg/resnest_s101-d8_deeplabv3plus_4xb4-160k_ade20k-512x512` of resnest_mm.weights.
 

@@ -2,7 +2,7 @@
 
     python tools/test.py segmentation/mmseg-compatible/pspnet_s101-d8_80k_cityscapes-512x1024 CHECKPOINT
 
-mmseg published 78.57 mIoU for it, 79.19 at six scales and flipped, which is `--tta`. CHECKPOINT is its file
+docs/model_zoo.md has the numbers that mmseg published for it, `ms+flip` with `--tta`. CHECKPOINT is mmseg's file
 `pspnet_s101-d8_512x1024_80k_cityscapes_20200807_140631-c75f3b99.pth`,
 the record `mmseg/resnest_s101-d8_pspnet_4xb2-80k_cityscapes512x1024` of resnest_mm.weights.
 

@@ -68,7 +68,8 @@ class Record(DownloadSpec):
         std: Standard deviation of these images, in `channel_order`; they are divided by it afterwards.
         channel_order: `RGB` or `BGR`.
         licence: Licence of the repository that published the file.
-        metrics: Published results in per cent, by name.
+        metrics: Published accuracies of a classifier in per cent, by name. The `metafile.yml` of a config has those of
+            detectors and segmentors.
         parameters: Published number of parameters in millions, with the classifier.
         note: Anything else that a user should know.
     """

@@ -109,11 +109,8 @@ def test_urls_equal_those_of_mmengine() -> None:
             assert url in RECORDS[f'{family}/{name}'].mirrors
 
 
-@pytest.mark.parametrize(
-    ('host', 'file', 'names'),
-    [('mmdet', 'metafile.yml', ('box AP', 'mask AP')), ('mmseg', 'metafile.yaml', ('mIoU', 'mIoU(ms+flip)'))],
-)
-def test_urls_and_metrics_equal_those_of_the_hosts(host: str, file: str, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(('host', 'file'), [('mmdet', 'metafile.yml'), ('mmseg', 'metafile.yaml')])
+def test_urls_equal_those_of_the_hosts(host: str, file: str) -> None:
     pytest.importorskip(host)
     from mmengine.fileio import load
 
@@ -122,9 +119,6 @@ def test_urls_and_metrics_equal_those_of_the_hosts(host: str, file: str, names: 
     for model in models:
         record = RECORDS[f'{host}/{model["Name"]}']
         assert record.mirrors == (model['Weights'],)
-        results: list[dict[str, Any]] = model['Results'] if isinstance(model['Results'], list) else [model['Results']]
-        metrics = {name: value for result in results for name, value in result['Metrics'].items()}
-        assert dict(record.metrics) == {name: metrics[name] for name in names if name in metrics}
 
 
 @pytest.mark.parametrize(
