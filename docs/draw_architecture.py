@@ -53,7 +53,7 @@ WAYS: Final[tuple[tuple[str, tuple[Step, ...]], ...]] = (
         (
             Step('NAME.py', 'a file, or a\nshipped config'),
             Step('training/config', 'load, apply options,\nfind unknown keys', 'training/config'),
-            Step('training', 'adapt the settings,\ncheck before writing', 'training'),
+            Step('training/plan', 'adapt the settings,\ncheck before writing', 'training/plan'),
             Step('registry', 'find the class of\na type name', 'registry'),
             Step('models', 'check arguments,\nbuild the network', 'models'),
             Step('mmengine', 'Runner: train,\nvalidate, test'),
@@ -76,9 +76,9 @@ WAYS: Final[tuple[tuple[str, tuple[Step, ...]], ...]] = (
             Step('resnest50', 'a name, a path\nor a URL'),
             Step('weights/hub', 'cache, download,\nchecksum', 'weights/hub'),
             Step('weights/io', 'read without\nrunning code', 'weights/io'),
-            Step('weights/layouts', 'detect the key\nlayout', 'weights/layouts'),
-            Step('weights/convert', 'rename and\nreorder tensors', 'weights/convert'),
-            Step('models', 'fill the whole\nbackbone', 'models'),
+            Step('weights/convert', 'rename keys by the\nkey layout', 'weights/convert'),
+            Step('weights/fit', 'compare names\nand shapes', 'weights/fit'),
+            Step('models', 'load everything\nor nothing', 'models'),
         ),
     ),
 )
@@ -127,16 +127,22 @@ def _draw_levels(axes: Axes) -> list[tuple[Any, list[Any]]]:
     rows += [(name, rooms, COLOURS[level]) for level, (name, rooms) in reversed(list(enumerate(LEVELS)))]
     axes.text(2, 91, 'Rooms of resnest_mm', size=FONT + 5, weight='bold', va='center')
     axes.text(98, 91, 'a room imports only rooms further down', size=FONT, style='italic', va='center', ha='right')
-    height, gap = 4.2, 0.9
+    height = 37 / len(rows)
+    pitch = 1.25 * height
     boxes = []
     for index, (name, rooms, colour) in enumerate(rows):
-        y = 83.5 - index * (height + gap)
+        y = 88 - height - index * pitch
         axes.text(2, y + height / 2, name, size=FONT, va='center', color='#555555')
         width = (WIDTH - 18 - 2) / len(rooms)
         for place, room in enumerate(rooms):
             x = 18 + place * width
             boxes.append(_draw_box(axes, x, y, width - 0.8, height, colour, room))
-    axes.annotate('', xy=(16, 41), xytext=(16, 88), arrowprops={'arrowstyle': '-|>', 'lw': 2, 'color': '#555555'})
+    axes.annotate(
+        '',
+        xy=(16, 88 - len(rows) * pitch),
+        xytext=(16, 88),
+        arrowprops={'arrowstyle': '-|>', 'lw': 2, 'color': '#555555'},
+    )
     return boxes
 
 
