@@ -102,6 +102,14 @@ def test_a_record_of_any_layout_fills_the_backbone(
         assert all(name.endswith('num_batches_tracked') for name in different)
 
 
+def test_a_published_backbone_without_the_prefix_of_its_record_is_read(source: nn.Module, folder: Path) -> None:
+    """Tools that strip a detector to its backbone leave the prefix out."""
+    publish(folder, source.state_dict(), prefix='backbone.')
+    backbone = tiny(pretrained='mine')
+    backbone.init_weights()
+    assert changed(snapshot(source), backbone) == set()
+
+
 def test_the_same_file_by_its_path_is_not_converted_but_explained(source: nn.Module, folder: Path) -> None:
     """Only a record says which key layout a file has; a path must name a file in this layout."""
     publish(

@@ -223,6 +223,15 @@ def test_trust_runs_what_the_file_asks_for(name: str, tmp_path: Path) -> None:
     assert trace.exists()
 
 
+def test_a_trusted_file_that_fails_is_not_advised_to_be_trusted(tmp_path: Path) -> None:
+    """The advice to use --trust would send a user in a circle."""
+    path = tmp_path / 'file.pkl'
+    path.write_bytes(pickle.dumps(Payload(exec, 'raise ValueError("Unsupported global: GLOBAL a.b")')))
+    with pytest.raises(FileError, match=r'it is damaged or no checkpoint: Unsupported global') as caught:
+        read_checkpoint(path, trust=True)
+    assert '--trust' not in str(caught.value)
+
+
 def test_trust_reads_a_whole_pickled_network(tmp_path: Path) -> None:
     net = nn.Linear(2, 1)
     torch.save({'model': net, 'epoch': 1}, tmp_path / 'net.pth')
