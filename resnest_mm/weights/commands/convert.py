@@ -1,15 +1,14 @@
-"""Converting a checkpoint file into another one, with an account of every tensor."""
+"""Converting a checkpoint file into another one, with a report on all tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.paths import package_version
+from resnest_mm.weights.commands.rows import Row, format_rows
 from resnest_mm.weights.convert.api import Conversion, convert
 from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
 from resnest_mm.weights.io.hashing import file_digest
@@ -20,21 +19,18 @@ from resnest_mm.weights.layouts.tables import find_layout
 
 
 @dataclass(frozen=True)
-class Account:
+class ConversionReport:
     """What became of the tensors of a file.
 
     Args:
-        rows: Pairs of a word and what it says, in the order in which to print them.
-        tensors: What was or would be written.
+        rows: Pairs of a word and a text, in the order to print them.
     """
 
-    rows: tuple[tuple[str, str], ...]
-    tensors: Mapping[str, Tensor]
+    rows: tuple[Row, ...]
 
     def __str__(self) -> str:
-        """Return a table."""
-        width = max(len(word) for word, _ in self.rows)
-        return '\n'.join(f'{word:{width}}  {says}' for word, says in self.rows)
+        """Return the rows as a table."""
+        return format_rows(self.rows)
 
 
 def convert_file(
@@ -52,26 +48,26 @@ def convert_file(
     trust: bool = False,
     force: bool = False,
     dry_run: bool = False,
-) -> Account:
-    """Convert a file.
+) -> ConversionReport:
+    """Convert a checkpoint file, whole or not at all.
 
     Args:
-        source: What to read, see `read_checkpoint`.
-        target: What to write, see `write_checkpoint`.
-        source_layout: Layout of the source; 'auto' looks at its keys.
-        target_layout: Layout wanted.
-        part: What to convert, one of `PARTS`: the backbone alone, or all of a detector or segmentor. None converts all.
-        prefix: What stands before the keys to convert; the others are left out.
+        source: File to read, see `read_checkpoint`.
+        target: File to write, see `write_checkpoint`.
+        source_layout: As `source` of `convert`.
+        target_layout: As `target` of `convert`.
+        part: As in `convert`.
+        prefix: As in `convert`.
         entry: Entry of the source that holds the tensors; None finds it.
-        dtype: Precision to write, a key of `resnest_mm.weights.io.write.DTYPES`; None keeps it.
+        dtype: Precision to write, a key of `resnest_mm.weights.io.write.DTYPES`; None keeps that of the source.
         stock_heads: As in `convert`.
         dense_offsets: As in `convert`.
         trust: As in `read_checkpoint`.
-        force: Whether to replace the target.
-        dry_run: Whether to do everything but write.
+        force: Whether to replace the target where it exists.
+        dry_run: Whether to do everything except for writing the target.
 
     Raises:
-        FileError: The source cannot be read or converted, or the target not written.
+        FileError: If the source cannot be read or converted, or the target cannot be written.
     """
     check_target(target, force=force)
     checkpoint = read_checkpoint(source, trust=trust, entry=entry)
@@ -92,13 +88,13 @@ def convert_file(
     source_hash = file_digest(source)
     rows = [
         ('source', f'{source} (sha256 {source_hash})'),
-        *_what(checkpoint, done),
+        *_tensor_rows(checkpoint, done),
         ('target', f'{target} ({layout.title}{f", {dtype}" if dtype else ""})'),
     ]
     if wrong := count_not_finite(tensors):
         rows.append(('warning', f'NaN or Inf in {len(wrong)} tensors: {first_names(wrong)}'))
     if dry_run:
-        return Account((*rows, ('written', f'nothing (--dry-run); it would be {len(tensors)} tensors')), tensors)
+        return ConversionReport((*rows, ('written', f'nothing (--dry-run); it would be {len(tensors)} tensors')))
     digest = write_checkpoint(
         target,
         tensors,
@@ -112,15 +108,15 @@ def convert_file(
         },
         force=force,
     )
-    return Account((*rows, ('written', f'{len(tensors)} tensors'), ('sha256', digest)), tensors)
+    return ConversionReport((*rows, ('written', f'{len(tensors)} tensors'), ('sha256', digest)))
 
 
-def _what(checkpoint: Checkpoint, done: Conversion) -> list[tuple[str, str]]:
+def _tensor_rows(checkpoint: Checkpoint, done: Conversion) -> list[Row]:
     read, dropped = len(checkpoint.tensors), done.dropped
     rows = [('layout', done.found), *(('because', line) for line in done.evidence)]
     rows += [('read', f'{read} tensors'), ('mapped', f'{read - len(dropped)} tensors')]
     rows.append(('dropped', f'{len(dropped)} tensors: {first_names(dropped)}' if dropped else 'none'))
-    lost = _counters(checkpoint.tensors) - _counters(done.tensors) - sum(key.endswith(COUNTER) for key in dropped)
+    lost = _count_counters(checkpoint.tensors) - _count_counters(done.tensors) - _count_counters(dropped)
     if lost > 0:
         rows.append(('no place', f'{lost} {COUNTER}, which the target layout does not have'))
     if checkpoint.skipped:
@@ -130,5 +126,5 @@ def _what(checkpoint: Checkpoint, done: Conversion) -> list[tuple[str, str]]:
     return rows
 
 
-def _counters(tensors: Mapping[str, Tensor]) -> int:
-    return sum(name.endswith(COUNTER) for name in tensors)
+def _count_counters(keys: Iterable[str]) -> int:
+    return sum(key.endswith(COUNTER) for key in keys)

@@ -1,4 +1,4 @@
-"""Saying what a checkpoint file is, and what can be done with it."""
+"""Describing a checkpoint file: its layout, its network, and what it can be converted to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError, first_names
-from resnest_mm.weights.commands.convert import Account
+from resnest_mm.weights.commands.rows import Row, format_rows
 from resnest_mm.weights.convert.api import WHOLE_MODELS, convert
-from resnest_mm.weights.convert.describe import Description, describe
+from resnest_mm.weights.convert.architecture import BackboneArchitecture, describe_architecture
 from resnest_mm.weights.io.contents import Checkpoint, count_not_finite
 from resnest_mm.weights.io.hashing import file_digest
 from resnest_mm.weights.io.read import kind_of, read_checkpoint
@@ -27,12 +27,12 @@ _KINDS: Final = {
     'npz': 'numpy archive',
     'safetensors': 'safetensors',
 }
-_NO_PARAMETERS: Final = ('.running_mean', '.running_var', COUNTER)
-_OPTIMISER: Final = 'optim'
+_STATISTICS: Final = ('.running_mean', '.running_var', COUNTER)
+_OPTIMIZER: Final = 'optim'
 
 
-def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -> Account:
-    """Return what a file is, in rows to print.
+def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -> str:
+    """Return a table that describes a checkpoint file.
 
     Args:
         path: The file.
@@ -40,35 +40,35 @@ def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -
         trust: As in `read_checkpoint`.
 
     Raises:
-        FileError: The file cannot be read.
+        FileError: If the file cannot be read.
     """
     checkpoint = read_checkpoint(path, trust=trust, entry=entry)
     rows = [('file', f'{path} ({path.stat().st_size / 2**20:.1f} MiB, {_KINDS[kind_of(path)]})')]
     digest = file_digest(path)
     rows.append(('sha256', digest))
-    rows += _published(digest)
-    rows += _contents(checkpoint)
-    rows += _meaning(checkpoint.tensors, path)
-    return Account(tuple(rows), checkpoint.tensors)
+    rows += _record_rows(digest)
+    rows += _content_rows(checkpoint)
+    rows += _network_rows(checkpoint.tensors, path)
+    return format_rows(rows)
 
 
-def _published(digest: str) -> Iterator[tuple[str, str]]:
+def _record_rows(digest: str) -> Iterator[Row]:
     for record in RECORDS.values():
         if record.digest and 'sha256' in record.algorithms and digest.startswith(record.digest):
             yield 'published', f'as the record {record.name!r}; mean {record.mean}, std {record.std}'
 
 
-def _contents(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
+def _content_rows(checkpoint: Checkpoint) -> Iterator[Row]:
     tensors = checkpoint.tensors
     where = f' in the entry {checkpoint.entry!r}' if checkpoint.entry else ''
-    parameters = sum(value.numel() for name, value in tensors.items() if not name.endswith(_NO_PARAMETERS))
+    parameters = sum(value.numel() for name, value in tensors.items() if not name.endswith(_STATISTICS))
     yield 'tensors', f'{len(tensors)}{where}, {parameters / 1e6:.2f} M parameters'
     types = Counter(str(value.dtype).removeprefix('torch.') for value in tensors.values())
     yield 'dtype', ', '.join(f'{name} x {count}' for name, count in types.most_common())
     wrong = count_not_finite(tensors)
     total = f'{sum(wrong.values())} in {len(wrong)} tensors, e.g. {next(iter(wrong))}' if wrong else 'none'
     yield 'NaN or Inf', total
-    optimiser = [name for name in checkpoint.extras if name.startswith(_OPTIMISER)]
+    optimiser = [name for name in checkpoint.extras if name.startswith(_OPTIMIZER)]
     yield 'optimiser', f'inside: {", ".join(optimiser)}' if optimiser else 'not inside'
     others = [name for name in checkpoint.extras if name not in optimiser]
     if others:
@@ -77,7 +77,7 @@ def _contents(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
         yield 'no tensors', first_names(checkpoint.skipped)
 
 
-def _meaning(tensors: Mapping[str, Tensor], path: Path) -> Iterator[tuple[str, str]]:
+def _network_rows(tensors: Mapping[str, Tensor], path: Path) -> Iterator[Row]:
     try:
         found = detect_layout(tensors)
     except ConversionError as error:
@@ -90,21 +90,21 @@ def _meaning(tensors: Mapping[str, Tensor], path: Path) -> Iterator[tuple[str, s
     except ConversionError as error:
         yield 'backbone', f'refused: {error}'
         return
-    network = describe({name: tuple(value.shape) for name, value in own.items()})
+    network = describe_architecture({name: tuple(value.shape) for name, value in own.items()})
     yield 'backbone', str(network)
-    yield 'network', _name(network)
+    yield 'network', _variant(network)
     for layout in LAYOUTS:
         if layout != found.layout.name:
             yield f'to {layout}', _convertible(tensors, layout, found)
-    yield from _use(network, found, path)
+    yield from _usage_rows(network, found, path)
 
 
-def _name(network: Description) -> str:
+def _variant(network: BackboneArchitecture) -> str:
     if not network.variants:
         return 'none of the named ones'
     first, *others = network.variants
     return first + ''.join(
-        f', or {name}, which has the same shapes: only avd_first differs, and no checkpoint tells' for name in others
+        f', or {name}, which has the same shapes and differs in avd_first, which no checkpoint shows' for name in others
     )
 
 
@@ -121,7 +121,7 @@ def _convertible(tensors: Mapping[str, Tensor], layout: str, found: DetectedLayo
     return '; '.join(words)
 
 
-def _use(network: Description, found: DetectedLayout, path: Path) -> Iterator[tuple[str, str]]:
+def _usage_rows(network: BackboneArchitecture, found: DetectedLayout, path: Path) -> Iterator[Row]:
     file, prefix = path.as_posix(), found.prefix
     if found.layout.name != 'mmdet':
         file, prefix = f'{path.stem}_mmdet.pth', ''

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError
-from resnest_mm.weights.convert.architecture import Architecture, StageShape
+from resnest_mm.weights.convert.architecture import BackboneArchitecture, StageSizes
 from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.convert.check import expected_shapes
 from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
 
@@ -89,11 +90,11 @@ def tiny_backbone(*, radix: int, groups: int) -> dict[str, Tensor]:
         radix: Splits in each cardinal group.
         groups: Cardinal groups.
     """
-    stages = tuple(StageShape(blocks=1, width=8 << stage, hidden=32, out_channels=16 << stage) for stage in range(4))
-    network = Architecture(3, half_stem=4, stem_channels=8, radix=radix, groups=groups, stages=stages)
+    stages = tuple(StageSizes(blocks=1, width=8 << stage, hidden=32, out_channels=16 << stage) for stage in range(4))
+    network = BackboneArchitecture(3, half_stem=4, stem_channels=8, radix=radix, groups=groups, stages=stages)
     generator = torch.Generator().manual_seed(0)
     tensors = {}
-    for key, shape in network.shapes():
+    for key, shape in expected_shapes(network):
         tensors[key] = torch.rand(shape, generator=generator) + 0.5
         if key.endswith('.running_var'):
             tensors[f'{key.removesuffix("running_var")}{COUNTER}'] = torch.tensor(7)

@@ -10,7 +10,7 @@ from typing import Any
 from resnest_mm.errors import ConversionError
 from resnest_mm.weights.commands.publish import Publication
 from resnest_mm.weights.convert.api import convert
-from resnest_mm.weights.convert.describe import describe
+from resnest_mm.weights.convert.architecture import describe_architecture
 from resnest_mm.weights.layouts.detect import detect_layout
 from resnest_mm.weights.records.record import (
     IMAGENET_MEAN,
@@ -33,7 +33,7 @@ def draft_record(published: Publication) -> str:
         own = convert(tensors, source='auto', target='mmdet', part='backbone').tensors
     except ConversionError as error:
         return f'# no record: {error}'
-    variants = describe({name: tuple(value.shape) for name, value in own.items()}).variants
+    variants = describe_architecture({name: tuple(value.shape) for name, value in own.items()}).variants
     if not variants:
         return '# no record: the backbone is none of the named networks'
     if found.layout.name not in PUBLISHED_LAYOUTS or found.part not in PUBLISHED_PARTS:

@@ -1,27 +1,31 @@
-"""What a backbone's shapes say it is, and every key and shape that it then has to have."""
+"""Which ResNeSt a checkpoint is of, from the shapes of its tensors alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from resnest_mm.models.variants import BLOCKS_PER_STAGE
+from resnest_mm.models.plan import EXPANSION
+from resnest_mm.models.variants import BLOCKS_PER_STAGE, VARIANTS
 from resnest_mm.weights.convert.tensors import Shape
-from resnest_mm.weights.layouts.names import COUNTER, OFFSET
+from resnest_mm.weights.layouts.names import BLOCK, OFFSET
 
-_NORM = ('weight', 'bias', 'running_mean', 'running_var')
-_ANCHORS = ('conv1', 'conv2.conv', 'conv2.fc1', 'conv3')
+_NARROWEST_GATE: Final = 32
+_DEFAULTS: Final = {'radix': 2, 'groups': 1, 'base_width': 64, 'base_channels': 64, 'reduction_factor': 4}
+_DECISIVE: Final = ('conv1', 'conv2.conv', 'conv2.fc1', 'conv3')
+"""The convolutions whose weights decide the sizes of a stage."""
 
 
 @dataclass(frozen=True)
-class StageShape:
-    """One stage.
+class StageSizes:
+    """The sizes of one stage.
 
     Args:
-        blocks: Bottlenecks.
-        width: Channels between their 1x1 convolutions.
-        hidden: Hidden channels of their gates.
+        blocks: Number of bottlenecks.
+        width: Channels between the 1x1 convolutions of a bottleneck.
+        hidden: Hidden channels of the gates.
         out_channels: Output channels.
     """
 
@@ -32,8 +36,8 @@ class StageShape:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """A backbone, as far as its shapes tell.
+class BackboneArchitecture:
+    """A ResNeSt as far as shapes show it. They do not show whether the average pool is first (`avd_first`).
 
     Args:
         in_channels: Channels of the image.
@@ -41,7 +45,9 @@ class Architecture:
         stem_channels: Output channels of the stem.
         radix: Splits in each cardinal group.
         groups: Cardinal groups.
-        stages: The stages from the image's side.
+        stages: The stages, beginning with the one of the highest resolution.
+        dcn_stages: Numbers of the stages with deformable convolutions, from 1.
+        plugins: Names of the modules in its bottlenecks that a plain ResNeSt does not have.
     """
 
     in_channels: int
@@ -49,93 +55,111 @@ class Architecture:
     stem_channels: int
     radix: int
     groups: int
-    stages: tuple[StageShape, ...]
+    stages: tuple[StageSizes, ...]
+    dcn_stages: tuple[int, ...] = ()
+    plugins: tuple[str, ...] = ()
 
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Yield every key without batch counters and offsets, named as in this package, with its shape."""
-        half, full = self.half_stem, self.stem_channels
-        for conv, norm, shape in (
-            ('stem.0', 'stem.1', (half, self.in_channels, 3, 3)),
-            ('stem.3', 'stem.4', (half, half, 3, 3)),
-            ('stem.6', 'stem.7', (full, half, 3, 3)),
-        ):
-            yield f'{conv}.weight', shape
-            yield from _norm(norm, shape[0])
-        channels = full
-        for number, stage in enumerate(self.stages, 1):
-            for index in range(stage.blocks):
-                yield from self._block(f'layer{number}.{index}', stage, channels, shortcut=index == 0)
-                channels = stage.out_channels
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Return the number of bottlenecks in each stage."""
+        return tuple(stage.blocks for stage in self.stages)
 
-    def _block(self, name: str, stage: StageShape, channels: int, *, shortcut: bool) -> Iterator[tuple[str, Shape]]:
-        width, hidden, splits = stage.width, stage.hidden, stage.width * self.radix
-        yield f'{name}.conv1.weight', (width, channels, 1, 1)
-        yield from _norm(f'{name}.bn1', width)
-        yield f'{name}.conv2.conv.weight', (splits, width // (self.groups * self.radix), 3, 3)
-        yield from _norm(f'{name}.conv2.bn0', splits)
-        yield f'{name}.conv2.fc1.weight', (hidden, width // self.groups, 1, 1)
-        yield f'{name}.conv2.fc1.bias', (hidden,)
-        yield from _norm(f'{name}.conv2.bn1', hidden)
-        yield f'{name}.conv2.fc2.weight', (splits, hidden // self.groups, 1, 1)
-        yield f'{name}.conv2.fc2.bias', (splits,)
-        yield f'{name}.conv3.weight', (stage.out_channels, width, 1, 1)
-        yield from _norm(f'{name}.bn3', stage.out_channels)
-        if shortcut:
-            yield f'{name}.downsample.1.weight', (stage.out_channels, channels, 1, 1)
-            yield from _norm(f'{name}.downsample.2', stage.out_channels)
+    @property
+    def base_channels(self) -> int:
+        """Return the width of the first stage's bottlenecks at `base_width=64` and one group."""
+        return self.stages[0].out_channels // EXPANSION
+
+    @property
+    def base_width(self) -> int:
+        """Return the channels of a cardinal group in a 64-channel bottleneck."""
+        # From the widest stage and rounded up, because the network rounds down, which matters less in a wide stage.
+        widest = self.stages[-1]
+        return -(-(widest.width // self.groups) * 64 * EXPANSION // widest.out_channels)
+
+    @property
+    def reduction_factor(self) -> int | None:
+        """Return the divisor of the gates' width; None where they have the smallest width in every stage."""
+        wide = [stage for stage in self.stages if stage.hidden > _NARROWEST_GATE]
+        return wide[-1].width * self.radix // wide[-1].hidden if wide else None
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Return the nominal depths with these blocks: one, none, or several where stages are missing."""
+        return known_depths(self.blocks)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of the released or documented networks with these shapes, in the order of `VARIANTS`."""
+        if len(self.blocks) != 4 or self.base_channels != 64 or self.reduction_factor not in (None, 4):
+            return ()
+        return tuple(
+            name
+            for name, variant in VARIANTS.items()
+            if variant.depth in self.depths
+            and (variant.radix, variant.groups, variant.base_width) == (self.radix, self.groups, self.base_width)
+            and variant.stem_channels == self.stem_channels
+        )
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """Return the arguments of `resnest_mm.ResNeSt` that give these shapes, without deformable convolutions.
+
+        Raises:
+            ValueError: If no depth has these blocks.
+        """
+        if not self.depths:
+            raise ValueError(f'no ResNeSt has {self.blocks} blocks; the known ones are {dict(BLOCKS_PER_STAGE)}')
+        if self.variants:
+            arguments: dict[str, object] = {'variant': self.variants[0]}
+        else:
+            arguments = {'depth': self.depths[0], 'stem_channels': self.stem_channels}
+            values = {name: getattr(self, name) for name in _DEFAULTS}
+            arguments.update({name: v for name, v in values.items() if v not in (None, _DEFAULTS[name])})
+            if len(self.blocks) != 4:
+                arguments['num_stages'] = len(self.blocks)
+        if self.in_channels != 3:
+            arguments['in_channels'] = self.in_channels
+        return arguments
+
+    def __str__(self) -> str:
+        """Return the architecture in one line."""
+        depth = ' or '.join(map(str, self.depths)) or 'unknown'
+        return (
+            f'depth {depth} (blocks {", ".join(map(str, self.blocks))}), radix {self.radix}, groups {self.groups}, '
+            f'base width {self.base_width}, stem {self.stem_channels}'
+            + (f', base channels {self.base_channels}' if self.base_channels != 64 else '')
+            + (f', reduction factor {self.reduction_factor}' if self.reduction_factor not in (None, 4) else '')
+            + (f', image channels {self.in_channels}' if self.in_channels != 3 else '')
+            + (f', DCN in stages {", ".join(map(str, self.dcn_stages))}' if self.dcn_stages else '')
+            + (f', plugins {", ".join(self.plugins)}' if self.plugins else '')
+        )
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What is wrong with a backbone's keys, all named as in this package."""
+def describe_architecture(shapes: Mapping[str, Shape]) -> BackboneArchitecture:
+    """Return the architecture that the shapes of a backbone's tensors show.
 
-    unknown: tuple[str, ...]
-    missing: tuple[str, ...]
-    reshaped: tuple[str, ...]
-    architecture: Architecture | None
-
-
-def check_backbone(shapes: Mapping[str, Shape]) -> Findings:
-    """Return what a backbone's keys and shapes lack.
-
-    Batch counters may be missing. A block may have deformable offsets. The number of blocks is taken from the keys, so
-    that a checkpoint without its last block is a shallower network; see `known_depths`.
+    The first bottleneck of each stage is looked at. Whether the others agree is for `check_backbone` to say.
 
     Args:
-        shapes: Shape of each tensor, named as in this package.
+        shapes: Shape of each tensor by its name in this package, without a prefix.
+
+    Raises:
+        ValueError: If they are not of a ResNeSt in this package's layout.
+    """
+    architecture = find_architecture(shapes)
+    if architecture is None:
+        raise ValueError('the names or shapes are not those of a ResNeSt in the mmdet layout')
+    return architecture
+
+
+def find_architecture(shapes: Mapping[str, Shape]) -> BackboneArchitecture | None:
+    """Return the architecture as `describe_architecture` does, None where the shapes are of no ResNeSt.
+
+    Args:
+        shapes: Shape of each tensor by its name in this package, without a prefix.
     """
     blocks = count_blocks(shapes)
-    wanted = [name for name, _ in _nominal(blocks).shapes()]
-    missing = [name for name in wanted if name not in shapes]
-    counters = {f'{name.removesuffix("running_var")}{COUNTER}': () for name in wanted if name.endswith('.running_var')}
-    built = {_block_of(name) for name in wanted}
-    offsets = [key for key in shapes if _is_offset_key(key) and _block_of(key) in built]
-    known = {*wanted, *counters, *offsets}
-    unknown = tuple(key for key in shapes if key not in known)
-    architecture = infer(shapes, blocks)
-    expected: dict[str, Shape] = {**(dict(architecture.shapes()) if architecture else {}), **counters}
-    reshaped = [
-        f'{key} {shapes[key]} for {shape}' for key, shape in expected.items() if key in shapes and shapes[key] != shape
-    ]
-    if architecture is None and not set(_anchors(blocks)) - set(shapes):
-        reshaped += [f'{key} {shapes[key]}, which fit no split attention' for key in _anchors(blocks)]
-    for module in sorted({key.rpartition('.')[0] for key in offsets}):
-        weight, bias = shapes.get(f'{module}.weight'), shapes.get(f'{module}.bias')
-        if weight is None or bias is None:
-            missing.append(f'{module}.{"weight" if weight is None else "bias"}')
-        elif architecture and not _is_offset(weight, bias, _width(module, architecture)):
-            reshaped.append(f'{module}.weight {weight} with bias {bias}, which predict no offsets')
-    return Findings(unknown, tuple(missing), tuple(reshaped), architecture)
-
-
-def infer(shapes: Mapping[str, Shape], blocks: tuple[int, ...]) -> Architecture | None:
-    """Return the architecture that the first blocks' shapes mean, None where they mean none.
-
-    Args:
-        shapes: Shape of each tensor, named as in this package.
-        blocks: Bottlenecks in each stage.
-    """
-    found = {key: shapes.get(key, ()) for key in _anchors(blocks)}
+    found = {key: shapes.get(key, ()) for key in decisive_keys(blocks)}
     if not blocks or any(len(shape) != 4 or min(shape) < 1 for shape in found.values()):
         return None
     width, splits = found['layer1.0.conv1.weight'][0], found['layer1.0.conv2.conv.weight']
@@ -144,20 +168,38 @@ def infer(shapes: Mapping[str, Shape], blocks: tuple[int, ...]) -> Architecture 
         return None
     stages = []
     for number, count in enumerate(blocks, 1):
-        reduce, _, gate, grow = (found[f'layer{number}.0.{name}.weight'] for name in _ANCHORS)
-        stages.append(StageShape(count, width=reduce[0], hidden=gate[0], out_channels=grow[0]))
-    return Architecture(
+        reduce, _, gate, grow = (found[f'layer{number}.0.{name}.weight'] for name in _DECISIVE)
+        stages.append(StageSizes(count, width=reduce[0], hidden=gate[0], out_channels=grow[0]))
+    modules = [match for key in shapes if (match := re.match(r'layer([1-4])\.\d+\.(.+)\.\w+', key))]
+    plain = {name.partition('.')[0] for name in BLOCK}
+    return BackboneArchitecture(
         in_channels=found['stem.0.weight'][1],
         half_stem=found['stem.0.weight'][0],
         stem_channels=found['stem.6.weight'][0],
         radix=radix,
         groups=branches // radix,
         stages=tuple(stages),
+        dcn_stages=tuple(sorted({int(module[1]) for module in modules if module[2] == OFFSET})),
+        plugins=tuple(sorted({module[2].partition('.')[0] for module in modules} - plain)),
+    )
+
+
+def decisive_keys(blocks: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the keys whose shapes decide the architecture.
+
+    Args:
+        blocks: Number of bottlenecks in each stage.
+    """
+    stages = range(1, len(blocks) + 1)
+    return (
+        'stem.0.weight',
+        'stem.6.weight',
+        *(f'layer{number}.0.{name}.weight' for number in stages for name in _DECISIVE),
     )
 
 
 def count_blocks(keys: Iterable[str]) -> tuple[int, ...]:
-    """Return how many different bottlenecks each stage has, up to the last stage that has any."""
+    """Return the number of different bottlenecks in each stage, up to the last stage that has any."""
     found: dict[int, set[str]] = {}
     for key in keys:
         if match := re.match(r'layer([1-4])\.(\d+)\.', key):
@@ -166,42 +208,5 @@ def count_blocks(keys: Iterable[str]) -> tuple[int, ...]:
 
 
 def known_depths(blocks: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the nominal depths whose stages begin with these numbers of bottlenecks."""
+    """Return the nominal depths whose first stages have these numbers of bottlenecks."""
     return tuple(depth for depth, known in BLOCKS_PER_STAGE.items() if blocks == known[: len(blocks)])
-
-
-def _nominal(blocks: tuple[int, ...]) -> Architecture:
-    """Return an architecture for the sake of its keys only."""
-    return Architecture(1, 1, 1, 1, 1, tuple(StageShape(max(count, 1), 1, 1, 1) for count in blocks))
-
-
-def _anchors(blocks: tuple[int, ...]) -> tuple[str, ...]:
-    stages = range(1, len(blocks) + 1)
-    return (
-        'stem.0.weight',
-        'stem.6.weight',
-        *(f'layer{number}.0.{name}.weight' for number in stages for name in _ANCHORS),
-    )
-
-
-def _norm(name: str, channels: int) -> Iterator[tuple[str, Shape]]:
-    return ((f'{name}.{parameter}', (channels,)) for parameter in _NORM)
-
-
-def _is_offset_key(key: str) -> bool:
-    return key.endswith((f'.{OFFSET}.weight', f'.{OFFSET}.bias'))
-
-
-def _block_of(key: str) -> str:
-    return '.'.join(key.split('.')[:2])
-
-
-def _width(module: str, architecture: Architecture) -> int:
-    number = int(module[len('layer')]) - 1
-    return architecture.stages[number].width
-
-
-def _is_offset(weight: Shape, bias: Shape, width: int) -> bool:
-    if len(weight) != 4 or min(weight) < 1 or weight[2:] != (3, 3) or bias != weight[:1] or width % weight[1]:
-        return False
-    return weight[0] % 9 == 0 and weight[0] % (width // weight[1]) == 0

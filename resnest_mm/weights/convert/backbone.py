@@ -1,4 +1,4 @@
-"""Converting backbones from any key layout to any other that can hold them."""
+"""Converting backbones between key layouts, through this package's names."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from resnest_mm.errors import ConversionError, first_names
-from resnest_mm.weights.convert.architecture import Architecture, check_backbone, known_depths
+from resnest_mm.weights.convert.architecture import BackboneArchitecture, known_depths
+from resnest_mm.weights.convert.check import check_backbone
 from resnest_mm.weights.convert.offsets import expand_offsets, group_offsets
 from resnest_mm.weights.convert.tensors import Value, as_tensors, check_dtypes, refuse
 from resnest_mm.weights.layouts.detect import DetectedLayout, count_markers, detect_layout, find_prefixes, other_keys
 from resnest_mm.weights.layouts.key_layout import KeyLayout, WholeModel
 from resnest_mm.weights.layouts.names import COUNTER, OFFSET, STAGES, with_dot
-from resnest_mm.weights.layouts.tables import find_layout
+from resnest_mm.weights.layouts.tables import OWN, find_layout
 
 RELEASED_STRIDES = (1, 2, 2, 2)
-"""Strides of the stages in the networks that were trained on ImageNet."""
+"""Strides of the stages in the networks trained on ImageNet."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone out of a checkpoint.
+    """A complete backbone, read from a checkpoint.
 
     Args:
-        tensors: Its tensors under this package's names.
-        classifier: `weight` and `bias` of its classifier, empty where there is none.
-        architecture: What its shapes say.
-        dropped: Keys of the checkpoint that are left out.
+        tensors: Its tensors by their names in this package.
+        classifier: `weight` and `bias` of its classifier; empty where there is none.
+        architecture: What the shapes show.
+        dropped: Keys of the checkpoint that were left out.
     """
 
     tensors: dict[str, Tensor]
     classifier: dict[str, Tensor]
-    architecture: Architecture
+    architecture: BackboneArchitecture
     dropped: tuple[str, ...]
 
 
@@ -48,23 +49,23 @@ def convert_backbone(
     dense_offsets: bool | None = None,
     dropped: list[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Return a backbone in another key layout, with its classifier where the layout has one.
+    """Return a backbone in another key layout, with its classifier where that layout has one.
 
     Args:
         state: Tensors or numpy arrays by name, also inside a dict such as `{'state_dict': ...}`. Not modified.
-        source: Layout of `state`, a key of `LAYOUTS` or `ALIASES`; 'auto' looks at the keys.
-        target: Layout wanted.
-        prefix: What stands before the backbone's keys; None looks for it and refuses a model that is more than a
-            backbone. Where it is given, everything beside it is left out.
-        target_prefix: What to put before the keys; None means what files of that layout have.
-        strides: Strides of the stages, which say how mmpretrain and ZCls number their shortcuts; needed for a dilated
-            network only.
-        dense_offsets: Whether deformable offsets are to be predicted by mmcv's ungrouped convolutions (True) or by
-            grouped ones (False). None leaves them as they are in `state`.
+        source: Layout of `state`, a key of `LAYOUTS` or `ALIASES`; 'auto' detects it from the keys.
+        target: Layout of the result.
+        prefix: Prefix of the backbone's keys; all other keys are left out. None finds the prefix, and refuses a model
+            that is more than a backbone.
+        target_prefix: Prefix of the keys in the result; None takes that of the target layout's files.
+        strides: Strides of the stages. mmpretrain and ZCls number a shortcut by whether its stage has a stride, so
+            that only dilated networks need other values.
+        dense_offsets: Whether the result predicts deformable offsets by ungrouped convolutions, as mmcv has them
+            (True), or by grouped ones, as the authors have them (False). None leaves them as they are.
         dropped: A list to which the keys left out are added.
 
     Raises:
-        ConversionError: On unknown or missing keys, other shapes, and what the layout cannot hold.
+        ConversionError: On unknown or missing keys, other shapes, and values without an equal in the target layout.
     """
     tensors = as_tensors(state, dropped=dropped)
     layout, found = _locate(tensors, source, prefix)
@@ -75,65 +76,66 @@ def convert_backbone(
             f'of it as a detector or segmentor, or say prefix={found!r} to take the backbone only'
         )
     backbone = read_backbone(tensors, layout, prefix=found)
-    wanted = find_layout(target)
+    target_layout = find_layout(target)
     if target_prefix is None:
-        target_prefix = wanted.aliases.get(target, wanted.prefix)
+        target_prefix = target_layout.aliases.get(target, target_layout.prefix)
     result = write_backbone(
-        backbone, wanted, prefix=target_prefix, strides=strides, dense_offsets=dense_offsets, classifier=True
+        backbone, target_layout, prefix=target_prefix, strides=strides, dense_offsets=dense_offsets, classifier=True
     )
     if dropped is not None:
         dropped += [*others, *backbone.dropped]
-        if wanted.classifier is None:
+        if target_layout.classifier is None:
             dropped += [key for key in tensors if key.rpartition('.')[0] in layout.classifier_modules(found)]
         dropped[:] = dict.fromkeys(dropped)
     return result
 
 
 def read_backbone(tensors: Mapping[str, Tensor], layout: KeyLayout, *, prefix: str) -> Backbone:
-    """Return the backbone that a checkpoint has under a prefix.
+    """Return the complete backbone that a checkpoint has under a prefix.
 
     Args:
-        tensors: The checkpoint; not modified.
-        layout: Its layout.
-        prefix: What stands before the backbone's keys.
+        tensors: All tensors of the checkpoint; not modified.
+        layout: Layout of the backbone.
+        prefix: Prefix of the backbone's keys.
 
     Raises:
-        ConversionError: On unknown or missing keys, other shapes, and what this package's network cannot compute.
+        ConversionError: On unknown or missing keys, other shapes, and values that compute something else than any
+            backbone of this package.
     """
     modules = layout.classifier_modules(prefix)
-    heads = [key for key in tensors if key.rpartition('.')[0] in modules]
-    given = [key[len(prefix) :] for key in tensors if key.startswith(prefix) and key not in heads]
-    check_dtypes({key: tensors[key] for key in (*(prefix + key for key in given), *heads)})
+    classifier_keys = [key for key in tensors if key.rpartition('.')[0] in modules]
+    given = [key[len(prefix) :] for key in tensors if key.startswith(prefix) and key not in classifier_keys]
+    check_dtypes({key: tensors[key] for key in (*(prefix + key for key in given), *classifier_keys)})
     names = layout.own_keys(given)
     renamed = {own: tensors[prefix + key] for key, own in names.items() if own is not None}
     backbone = layout.read(renamed)
-    findings = check_backbone({key: tuple(value.shape) for key, value in backbone.items()})
-    theirs = {own: f'{prefix}{key}' for key, own in names.items() if own is not None}
-    strangers = [f'{prefix}{key}' for key, own in names.items() if own is None]
-    classifier = {key.rpartition('.')[2]: tensors[key] for key in heads} if layout.classifier else {}
-    missing, reshaped = _check_classifier(classifier, findings.architecture, modules)
+    problems = check_backbone({key: tuple(value.shape) for key, value in backbone.items()})
+    originals = {own: f'{prefix}{key}' for key, own in names.items() if own is not None}
+    unnamed = [f'{prefix}{key}' for key, own in names.items() if own is None]
+    classifier = {key.rpartition('.')[2]: tensors[key] for key in classifier_keys} if layout.classifier else {}
+    missing, reshaped = _check_classifier(classifier, problems.architecture, modules)
     refuse(
         f'ResNeSt of the {layout.title}',
-        unknown=[*strangers, *(theirs.get(key, key) for key in findings.unknown)],
-        missing=[*(f'{prefix}{layout.foreign_key(key) or key}' for key in findings.missing), *missing],
-        reshaped=[*(_renamed(text, theirs) for text in findings.reshaped), *reshaped],
+        unknown=[*unnamed, *(originals.get(key, key) for key in problems.unknown)],
+        missing=[*(f'{prefix}{layout.foreign_key(key) or key}' for key in problems.missing), *missing],
+        reshaped=[*(_renamed(text, originals) for text in problems.reshaped), *reshaped],
     )
-    assert findings.architecture is not None
-    blocks = tuple(stage.blocks for stage in findings.architecture.stages)
+    assert problems.architecture is not None
+    blocks = problems.architecture.blocks
     if not known_depths(blocks):
         raise ConversionError(f'no ResNeSt has {", ".join(map(str, blocks))} blocks in its stages: some are missing')
-    return Backbone(backbone, classifier, findings.architecture, () if layout.classifier else tuple(heads))
+    return Backbone(backbone, classifier, problems.architecture, () if layout.classifier else tuple(classifier_keys))
 
 
 def split_model(
     tensors: Mapping[str, Tensor], part: WholeModel, *, source: str
 ) -> tuple[DetectedLayout, Backbone, dict[str, Tensor]]:
-    """Return what a detector or segmentor is, its backbone, and its heads without what is before all keys.
+    """Return the layout of a detector or segmentor, its backbone, and its heads without the prefix of all keys.
 
     Args:
-        tensors: The checkpoint; not modified.
-        part: What it has to be.
-        source: Its layout; 'auto' looks at the keys.
+        tensors: All tensors of the checkpoint; not modified.
+        part: What the checkpoint must be.
+        source: Its layout; 'auto' detects it from the keys.
 
     Raises:
         ConversionError: If it is something else, its backbone is not complete, or keys are outside the model.
@@ -159,25 +161,25 @@ def write_backbone(
     dense_offsets: bool | None = None,
     classifier: bool = False,
 ) -> dict[str, Tensor]:
-    """Return a backbone under the names of a layout.
+    """Return the tensors of a backbone in a layout.
 
     Args:
-        backbone: The backbone.
-        layout: Layout wanted.
-        prefix: What to put before the keys.
+        backbone: The backbone; not modified.
+        layout: Layout of the result.
+        prefix: Prefix of the keys.
         strides: Strides of the stages.
-        dense_offsets: As in `convert_backbone`; where mmcv does not read the layout, always grouped.
-        classifier: Whether to write the classifier too, where the layout has one.
+        dense_offsets: As in `convert_backbone`. In a layout that mmcv does not read, offsets are always grouped.
+        classifier: Whether to add the classifier, where the layout has one.
 
     Raises:
-        ConversionError: On what the layout cannot hold.
+        ConversionError: On values without an equal in the layout.
     """
     tensors = dict(backbone.tensors)
     if any(f'.{OFFSET}.' in key for key in tensors):
         if OFFSET not in layout.block:
             raise ConversionError(f'deformable convolutions have no place in the {layout.title}')
-        if dense_offsets is not None or layout.name != 'mmdet':
-            change = expand_offsets if dense_offsets and layout.name == 'mmdet' else group_offsets
+        if dense_offsets is not None or layout is not OWN:
+            change = expand_offsets if dense_offsets and layout is OWN else group_offsets
             tensors = change(tensors, radix=backbone.architecture.radix)
     result: dict[str, Tensor] = {}
     for key, value in layout.write(tensors).items():
@@ -211,12 +213,13 @@ def _locate(tensors: Mapping[str, Tensor], source: str, prefix: str | None) -> t
 
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:
+    """Return a text that begins with a key, with the key's other name."""
     key, space, rest = text.partition(' ')
     return f'{names.get(key, key)}{space}{rest}'
 
 
 def _check_classifier(
-    classifier: Mapping[str, Tensor], architecture: Architecture | None, modules: Sequence[str]
+    classifier: Mapping[str, Tensor], architecture: BackboneArchitecture | None, modules: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     if not classifier:
         return [], []

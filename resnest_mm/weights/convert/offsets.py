@@ -1,4 +1,4 @@
-"""Predicting deformable offsets: by grouped convolutions, as the authors do, or by mmcv's ungrouped ones."""
+"""Predicting deformable offsets by grouped convolutions, as the authors do, or by ungrouped ones, as mmcv does."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from resnest_mm.weights.layouts.names import OFFSET
 
 _WEIGHT: Final = f'.{OFFSET}.weight'
 _VALUES_PER_GROUP: Final = (27, 18)
-"""Offset channels of a deformable group with a 3x3 kernel, in versions 2 and 1."""
+"""Channels that a deformable group with a 3x3 kernel needs: 18 offsets, and 9 weights more in version 2."""
 
 
 def expand_offsets(tensors: Mapping[str, Tensor], *, radix: int) -> dict[str, Tensor]:
-    """Return a backbone whose offsets are predicted by ungrouped convolutions.
+    """Return a backbone that predicts its offsets by ungrouped convolutions.
 
     Args:
-        tensors: A checked backbone under this package's names.
-        radix: Its radix, which the authors take as the number of deformable groups.
+        tensors: A complete backbone by this package's names; not modified.
+        radix: Its radix; not needed in this direction.
     """
     result = dict(tensors)
     for key, weight in tensors.items():
@@ -31,14 +31,14 @@ def expand_offsets(tensors: Mapping[str, Tensor], *, radix: int) -> dict[str, Te
 
 
 def group_offsets(tensors: Mapping[str, Tensor], *, radix: int) -> dict[str, Tensor]:
-    """Return a backbone whose offsets are predicted by as many groups as there are deformable ones.
+    """Return a backbone that predicts its offsets by convolutions with as many groups as it has deformable groups.
 
     Args:
-        tensors: A checked backbone under this package's names.
-        radix: Its radix, which the authors take as the number of deformable groups.
+        tensors: A complete backbone by this package's names; not modified.
+        radix: Its radix, which is also the authors' number of deformable groups.
 
     Raises:
-        ConversionError: Where an ungrouped convolution mixes the groups, or their number is not the radix.
+        ConversionError: If an ungrouped convolution mixes the groups, or the number of groups is not the radix.
     """
     result = dict(tensors)
     for key, weight in tensors.items():

@@ -1,4 +1,4 @@
-"""Differences between the authors' heads and those that mmdet has for the same purpose."""
+"""Converting between the authors' heads and those of mmdet's own classes, where the two differ."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ANCHOR_RATIOS: Final = (0.5, 1.0, 2.0)
 
 
 def to_stock_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a detector for mmdet's own cascade and panoptic heads.
+    """Return the heads of a detector for mmdet's own cascade and panoptic classes.
 
-    The mask head is repeated for every stage, whose results mmdet averages. The semantic head gets the biases that
-    mmdet's has, all zero, and its class "things" moves from the first row to the last.
+    Each stage gets a copy of the mask head; mmdet averages their predictions. The semantic head gets the biases of
+    mmdet's head, all zero, and its class "things" moves from the first row to the last.
 
     Args:
-        tensors: A detector under mmdet's names, with heads as the authors have them.
+        tensors: The authors' heads by mmdet's names; not modified.
     """
     stages = sorted({match[1] for match in map(_STAGE.match, tensors) if match})
     result: dict[str, Tensor] = {}
@@ -49,14 +49,14 @@ def to_stock_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_stock_heads(tensors: Mapping[str, Tensor], *, stock: bool) -> dict[str, Tensor]:
-    """Return a detector with one mask head and the authors' semantic head.
+    """Return the heads of a detector with one mask head and with the authors' semantic head.
 
     Args:
-        tensors: A detector under mmdet's names.
-        stock: Whether its semantic head is mmdet's; taken for granted where the head's convolutions have biases.
+        tensors: Heads by mmdet's names; not modified.
+        stock: Whether the semantic head is mmdet's own. It always is where its convolutions have biases.
 
     Raises:
-        ConversionError: Its stages have different mask heads.
+        ConversionError: If the stages have different mask heads.
     """
     result = {key: value for key, value in tensors.items() if not re.match(rf'{re.escape(_MASK)}\d+\.', key)}
     result.update(_single_mask_head(tensors))
@@ -73,15 +73,15 @@ def cell_anchors(rpn_logits: Tensor) -> dict[str, Tensor]:
     """Return the anchors that detectron2 keeps in its checkpoints.
 
     Args:
-        rpn_logits: Bias of the layer that predicts one logit an anchor.
+        rpn_logits: Bias of the layer that predicts one objectness logit for each anchor at a position.
 
     Raises:
-        ConversionError: The detector has others than the authors' three an image position.
+        ConversionError: If the detector does not have the authors' three anchors at a position.
     """
     if rpn_logits.shape[0] != len(ANCHOR_RATIOS):
         raise ConversionError(
             f'the detector has {rpn_logits.shape[0]} anchors a position; detectron2 keeps anchors in its checkpoints, '
-            f'and only those with the ratios {ANCHOR_RATIOS} are known here'
+            f'and only the three with the aspect ratios {ANCHOR_RATIOS} are known here'
         )
     anchors = {}
     for level, size in enumerate(ANCHOR_SIZES):
@@ -95,6 +95,7 @@ def cell_anchors(rpn_logits: Tensor) -> dict[str, Tensor]:
 
 
 def _single_mask_head(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the one mask head that all stages have copies of; nothing where stages have no mask heads."""
     heads: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if match := re.match(rf'{re.escape(_MASK)}(\d+)\.(.+)', key):

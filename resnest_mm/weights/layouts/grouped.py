@@ -1,4 +1,4 @@
-"""A grouped convolution's weight as that of an ungrouped one, and back."""
+"""The weight of a grouped convolution as that of an ungrouped one that computes the same, and back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from resnest_mm.weights.layouts.values import is_zero
 
 
 def ungroup(weight: Tensor, groups: int) -> Tensor:
-    """Return the weight of the ungrouped convolution that computes the same: zero between the groups.
+    """Return the weight of the ungrouped convolution that computes the same; it is zero between groups.
 
     Args:
-        weight: Weight of a convolution with this many groups.
-        groups: At least 1; divides the output channels.
+        weight: Weight of a convolution with `groups` groups.
+        groups: Number of groups, at least 1; divides the output channels.
 
     Shape:
         weight [O, I/groups, ...], output [O, I, ...].
@@ -33,14 +33,14 @@ def regroup(weight: Tensor, groups: int, *, name: str) -> Tensor:
 
     Args:
         weight: Weight of an ungrouped convolution.
-        groups: At least 1; divides the input and output channels.
-        name: What to call the weight in a message.
+        groups: Number of groups, at least 1; divides the input and output channels.
+        name: Name of the weight in messages.
 
     Shape:
         weight [O, I, ...], output [O, I/groups, ...].
 
     Raises:
-        ConversionError: Where it is not zero between the groups.
+        ConversionError: If the weight is not zero between the groups.
     """
     rows, columns = weight.shape[0] // groups, weight.shape[1] // groups
     parts = [
@@ -51,6 +51,6 @@ def regroup(weight: Tensor, groups: int, *, name: str) -> Tensor:
         between[group * rows : (group + 1) * rows, group * columns : (group + 1) * columns] = 0
     if not is_zero(between):
         raise ConversionError(
-            f'{name} mixes its {groups} groups, which a grouped convolution cannot: it was trained ungrouped'
+            f'{name} mixes its {groups} groups, which no grouped convolution does; it was trained ungrouped'
         )
     return torch.cat(parts)

@@ -1,8 +1,8 @@
-"""ZCls and glasses: split attention written anew, with gates that are not computed quite as the official ones.
+"""ZCls and glasses: re-implementations of split attention that compute the gates differently from the official one.
 
-Both name their modules otherwise, which the tables in `layouts.py` say; here is what renaming does not settle. The
-functions take and return tensors under this package's names and skip blocks whose shapes make no sense, which the check
-that follows reports.
+The tables in `tables.py` rename their modules. The functions here change the values so that the result computes the
+same; they take and return tensors by this package's names. They skip blocks with wrong shapes, which `check_backbone`
+reports.
 
 Source: zhanghang1989/ResNeSt#128; ZJCV/ZCls and FrancescoSaverioZuppichini/glasses.
 """
@@ -43,18 +43,18 @@ class _Gate:
 
 
 def read_zcls(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the zero biases that ZCls does without.
+    """Return a backbone of ZCls with zeros for the biases that it does not have.
 
     Args:
-        tensors: A ZCls backbone under this package's names.
+        tensors: The backbone by this package's names; not modified.
 
     Raises:
-        ConversionError: On the first version, where it computes something else.
+        ConversionError: If it is of ZCls' first version and computes something else.
     """
     result = dict(tensors)
     for layer in ('fc1', 'fc2'):
         if any(key.endswith(f'.conv2.{layer}.bias') for key in tensors):
-            continue  # where only some have one, the others lack it
+            continue  # where some gates have this bias, it is missing in the others
         for gate in _gates(tensors):
             weight = tensors.get(gate[f'{layer}.weight'])
             if layer == 'fc2' and (gate.groups > 1 or gate.radix == 1):
@@ -65,12 +65,12 @@ def read_zcls(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_zcls(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fold the bias before each gate's norm into that norm's running mean, because ZCls has no such bias.
+    """Return a backbone without the bias before each gate's norm, which is folded into the norm's running mean.
 
-    Evaluation stays the same up to rounding, and training too, since a norm takes any constant off again.
+    ZCls has no such bias. Evaluation is the same up to rounding; training, too, because a norm subtracts any constant.
 
     Args:
-        tensors: A backbone of this package.
+        tensors: A complete backbone by this package's names; not modified.
     """
     result = dict(tensors)
     for gate in _gates(tensors):
@@ -81,13 +81,13 @@ def write_zcls(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_glasses(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring the gates of glasses into the official order.
+    """Return a backbone of glasses with its gates in the official order.
 
     Args:
-        tensors: A glasses backbone under this package's names.
+        tensors: The backbone by this package's names; not modified.
 
     Raises:
-        ConversionError: Where the gates compute something else.
+        ConversionError: If the gates compute something else.
     """
     result = dict(tensors)
     for gate in _gates(tensors):
@@ -105,13 +105,13 @@ def read_glasses(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_glasses(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors as they are, which glasses reads alike with one group or one split.
+    """Return the tensors as they are, which compute the same in glasses with one group or one split.
 
     Args:
-        tensors: A backbone of this package.
+        tensors: A complete backbone by this package's names; not modified.
 
     Raises:
-        ConversionError: With more of both.
+        ConversionError: If there are several groups and several splits.
     """
     if any(gate.groups > 1 and gate.radix > 1 for gate in _gates(tensors)):
         raise ConversionError(GROUPED_GLASSES)
@@ -119,10 +119,10 @@ def write_glasses(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_dense_glasses(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Make the gates' convolutions ungrouped and put their rows into the order (radix, group, channel).
+    """Return a backbone with ungrouped gates, whose rows have the order (radix, group, channel).
 
     Args:
-        tensors: A backbone of this package.
+        tensors: A complete backbone by this package's names; not modified.
     """
     result = dict(tensors)
     for gate in _gates(tensors):
@@ -151,7 +151,7 @@ def _are_gates(gate: _Gate, fc1: Tensor, fc2: Tensor, bias: Tensor) -> bool:
 
 
 def _gates(tensors: Mapping[str, Tensor]) -> Iterator[_Gate]:
-    """Yield the gate of each block whose shapes say what radix and groups it has."""
+    """Yield the gate of each block whose shapes show its radix and groups."""
     ending = '.conv2.conv.weight'
     for key, splits in tensors.items():
         reduce = tensors.get(f'{key.removesuffix(ending)}.conv1.weight') if key.endswith(ending) else None

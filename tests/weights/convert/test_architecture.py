@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resnest_mm.models import ResNeSt
 from resnest_mm.models.variants import VARIANTS
-from resnest_mm.weights.convert.describe import Description, describe
+from resnest_mm.weights.convert.architecture import BackboneArchitecture, describe_architecture
 from tests.support.hostile_files import EXAMPLES
 from tests.support.tiny_backbones import tiny
 
@@ -26,7 +26,7 @@ def shapes_of(**arguments: Any) -> Shapes:
 
 @pytest.mark.parametrize('name', [name for name in VARIANTS if VARIANTS[name].depth <= 101])
 def test_a_named_network_is_recognised(name: str) -> None:
-    found = describe(shapes_of(variant=name))
+    found = describe_architecture(shapes_of(variant=name))
     variant = VARIANTS[name]
     same_shapes = ('resnest50', 'resnest50_fast_2s1x64d')
     assert found.variants == (same_shapes if name in same_shapes else (name,))
@@ -39,7 +39,7 @@ def test_a_named_network_is_recognised(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['resnest152', 'resnest200', 'resnest269'])
 def test_a_deep_named_network_is_recognised(name: str) -> None:
-    assert describe(shapes_of(variant=name)).variants == (name,)
+    assert describe_architecture(shapes_of(variant=name)).variants == (name,)
 
 
 OTHERS: dict[str, dict[str, Any]] = {
@@ -58,35 +58,35 @@ OTHERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize('kind', OTHERS)
 def test_any_network_is_recognised_by_arguments_that_rebuild_it(kind: str) -> None:
     shapes = shapes_of(depth=14, **OTHERS[kind])
-    found = describe(shapes)
+    found = describe_architecture(shapes)
     assert not found.variants or kind == 'grey'
     assert shapes_of(**found.arguments) == shapes
 
 
 def test_the_description_names_what_is_unusual() -> None:
-    assert str(describe(shapes_of(depth=50))) == (
+    assert str(describe_architecture(shapes_of(depth=50))) == (
         'depth 50 (blocks 3, 4, 6, 3), radix 2, groups 1, base width 64, stem 64'
     )
-    unusual = describe(shapes_of(depth=14, base_channels=32, in_channels=1, reduction_factor=2))
+    unusual = describe_architecture(shapes_of(depth=14, base_channels=32, in_channels=1, reduction_factor=2))
     assert str(unusual).endswith('stem 64, base channels 32, reduction factor 2, image channels 1')
     deform = shapes_of(depth=14) | {
         'layer3.0.conv2.conv.conv_offset.weight': (54, 128, 3, 3),
         'layer2.0.conv2.conv.conv_offset.bias': (54,),
         'layer2.0.my_gate.conv.weight': (1,),
     }
-    assert str(describe(deform)).endswith('stem 64, DCN in stages 2, 3, plugins my_gate')
+    assert str(describe_architecture(deform)).endswith('stem 64, DCN in stages 2, 3, plugins my_gate')
 
 
 def test_missing_stages_leave_several_depths_open() -> None:
     shapes = {name: shape for name, shape in shapes_of(depth=50).items() if not name.startswith('layer4')}
-    assert describe(shapes).depths == (50,)
+    assert describe_architecture(shapes).depths == (50,)
     first = {name: shape for name, shape in shapes.items() if not name.startswith(('layer2', 'layer3'))}
-    assert describe(first).depths == (50, 101, 152, 200, 269)
+    assert describe_architecture(first).depths == (50, 101, 152, 200, 269)
 
 
 def test_unknown_block_counts_have_no_arguments() -> None:
     shapes = {name: s for name, s in shapes_of(depth=50).items() if not name.startswith('layer3.5.')}
-    found = describe(shapes)
+    found = describe_architecture(shapes)
     assert found.depths == found.variants == ()
     with pytest.raises(ValueError, match=r'no ResNeSt has \(3, 4, 5, 3\) blocks'):
         _ = found.arguments
@@ -96,7 +96,7 @@ def test_unknown_block_counts_have_no_arguments() -> None:
 def test_what_is_no_resnest_is_refused(lost: str) -> None:
     shapes = {name: tuple(v.shape) for name, v in tiny().state_dict().items() if not name.startswith(lost)}
     with pytest.raises(ValueError, match='not those of a ResNeSt in the mmdet layout'):
-        describe(shapes)
+        describe_architecture(shapes)
 
 
 KEYS = st.sampled_from(list(tiny().state_dict()))
@@ -109,8 +109,8 @@ KEYS = st.sampled_from(list(tiny().state_dict()))
 def test_any_shapes_are_described_or_refused(changes: Shapes, lost: set[str]) -> None:
     shapes = {name: tuple(value.shape) for name, value in tiny().state_dict().items()} | changes
     try:
-        found = describe({name: shape for name, shape in shapes.items() if name not in lost})
+        found = describe_architecture({name: shape for name, shape in shapes.items() if name not in lost})
     except ValueError:
         return
-    assert isinstance(found, Description)
+    assert isinstance(found, BackboneArchitecture)
     assert str(found).startswith('depth ')

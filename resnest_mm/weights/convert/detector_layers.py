@@ -1,4 +1,4 @@
-"""Every layer beside the backbone of detectron2's and mmdet's R-CNN detectors, under both names."""
+"""The layers of R-CNN detectors outside the backbone, each with its name in detectron2 and in mmdet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from resnest_mm.weights.convert.head_parts import Part, Size
+from resnest_mm.weights.convert.heads import HeadLayer, Size
 
 LEVELS: Final = (2, 3, 4, 5)
 """Levels of the feature pyramid that have layers of their own."""
@@ -16,7 +16,8 @@ _BOX: Final = ('roi_heads.box_head', 'roi_head.bbox_head')
 _MASK: Final = ('roi_heads.mask_head', 'roi_head.mask_head')
 _SEMANTIC: Final = ('sem_seg_head', 'semantic_head')
 _PATTERNS: Final = {
-    # What is counted: a pattern with one group for detectron2's keys, and one for mmdet's.
+    # Fields of DetectorStructure, each with a pattern of detectron2's keys and one of mmdet's. Different matches of the
+    # group are counted.
     'stages': (r'roi_heads\.box_head\.(\d+)\.', r'roi_head\.bbox_head\.(\d+)\.'),
     'box_convs': (
         r'roi_heads\.box_head\.(?:\d+\.)?conv(\d+)\.weight',
@@ -46,8 +47,12 @@ _PATTERNS: Final = {
 
 
 @dataclass(frozen=True)
-class Structure:
-    """How many of each part a detector has; the names ending in `norms` and `biases` count layers that have one."""
+class DetectorStructure:
+    """How many layers of each kind a detector has.
+
+    `stages` counts the box heads of a cascade, `semantic` is 1 where there is a semantic head, and the names ending in
+    `norms` and `biases` count the layers that have one.
+    """
 
     stages: int
     box_convs: int
@@ -61,30 +66,30 @@ class Structure:
     semantic_biases: int
 
 
-def read_structure(keys: Iterable[str], *, of_mmdet: bool) -> Structure:
-    """Return what parts a detector has.
+def read_structure(keys: Iterable[str], *, of_mmdet: bool) -> DetectorStructure:
+    """Return how many layers of each kind a detector has.
 
     Args:
-        keys: The keys beside its backbone.
-        of_mmdet: Whether they are mmdet's names, instead of detectron2's.
+        keys: Its keys without those of the backbone.
+        of_mmdet: Whether these are mmdet's names; otherwise they are detectron2's.
     """
     names = list(keys)
     counts = {}
     for what, patterns in _PATTERNS.items():
         matches = (re.match(patterns[of_mmdet], name) for name in names)
         counts[what] = len({match[1] for match in matches if match})
-    return Structure(**counts)
+    return DetectorStructure(**counts)
 
 
-def detector_parts(structure: Structure) -> Iterator[Part]:
-    """Yield all layers of a detector, in an order in which each size is decided by the first layer that has it."""
+def detector_layers(structure: DetectorStructure) -> Iterator[HeadLayer]:
+    """Yield all layers of a detector's heads, so that the first layer with a named size can decide it."""
     for index, level in enumerate(LEVELS):
-        for theirs, ours, inputs in (('lateral', 'lateral_convs', f'C{level}'), ('output', 'fpn_convs', 'pyramid')):
-            kernel = 1 if theirs == 'lateral' else 3
-            name, module = f'backbone.fpn_{theirs}{level}', f'neck.{ours}.{index}'
+        for authors, host, inputs in (('lateral', 'lateral_convs', f'C{level}'), ('output', 'fpn_convs', 'pyramid')):
+            kernel = 1 if authors == 'lateral' else 3
+            name, module = f'backbone.fpn_{authors}{level}', f'neck.{host}.{index}'
             yield _conv(name, module, ('pyramid', inputs, kernel, kernel), norm=structure.neck_norms > 0)
-    for theirs, ours, shape in _RPN:
-        yield Part(f'proposal_generator.rpn_head.{theirs}', f'rpn_head.{ours}', shape, bias=True)
+    for authors, host, shape in _RPN:
+        yield HeadLayer(f'proposal_generator.rpn_head.{authors}', f'rpn_head.{host}', shape, bias=True)
     stages = [f'.{stage}' for stage in range(structure.stages)] or ['']
     for stage in stages:
         yield from _box_head(structure, stage)
@@ -101,39 +106,39 @@ _RPN: Final[tuple[tuple[str, str, tuple[Size, ...]], ...]] = (
 )
 
 
-def _box_head(structure: Structure, stage: str) -> Iterator[Part]:
-    theirs, ours = (f'{module}{stage}' for module in _BOX)
+def _box_head(structure: DetectorStructure, stage: str) -> Iterator[HeadLayer]:
+    authors, host = (f'{module}{stage}' for module in _BOX)
     channels: Size = 'pyramid'
     for index in range(structure.box_convs):
-        name, module = f'{theirs}.conv{index + 1}', f'{ours}.shared_convs.{index}'
+        name, module = f'{authors}.conv{index + 1}', f'{host}.shared_convs.{index}'
         yield _conv(name, module, ('box', channels, 3, 3), norm=structure.box_norms > 0)
         channels = 'box'
     features: Size = (49, str(channels))  # 7x7 pixels, channel by channel in both
     for index in range(structure.box_fcs):
-        yield Part(f'{theirs}.fc{index + 1}', f'{ours}.shared_fcs.{index}', ('hidden', features), bias=True)
+        yield HeadLayer(f'{authors}.fc{index + 1}', f'{host}.shared_fcs.{index}', ('hidden', features), bias=True)
         features = 'hidden'
     predictor = f'roi_heads.box_predictor{stage}'
-    yield Part(f'{predictor}.cls_score', f'{ours}.fc_cls', ('scores', features), bias=True)
-    yield Part(f'{predictor}.bbox_pred', f'{ours}.fc_reg', ('boxes', features), bias=True)
+    yield HeadLayer(f'{predictor}.cls_score', f'{host}.fc_cls', ('scores', features), bias=True)
+    yield HeadLayer(f'{predictor}.bbox_pred', f'{host}.fc_reg', ('boxes', features), bias=True)
 
 
-def _mask_head(structure: Structure) -> Iterator[Part]:
-    theirs, ours = _MASK
+def _mask_head(structure: DetectorStructure) -> Iterator[HeadLayer]:
+    authors, host = _MASK
     channels = 'pyramid'
     for index in range(structure.mask_convs):
-        name, module = f'{theirs}.mask_fcn{index + 1}', f'{ours}.convs.{index}'
+        name, module = f'{authors}.mask_fcn{index + 1}', f'{host}.convs.{index}'
         yield _conv(name, module, ('mask', channels, 3, 3), norm=structure.mask_norms > 0)
         channels = 'mask'
-    yield Part(f'{theirs}.deconv', f'{ours}.upsample', ('mask', 'mask', 2, 2), bias=True)
-    yield Part(f'{theirs}.predictor', f'{ours}.conv_logits', ('masks', 'mask', 1, 1), bias=True)
+    yield HeadLayer(f'{authors}.deconv', f'{host}.upsample', ('mask', 'mask', 2, 2), bias=True)
+    yield HeadLayer(f'{authors}.predictor', f'{host}.conv_logits', ('masks', 'mask', 1, 1), bias=True)
 
 
-def _semantic_head(structure: Structure) -> Iterator[Part]:
-    theirs, ours = _SEMANTIC
+def _semantic_head(structure: DetectorStructure) -> Iterator[HeadLayer]:
+    authors, host = _SEMANTIC
     for index, level in enumerate(LEVELS):
-        for position in range(max(index, 1)):  # theirs count the upsampling between the convolutions too
-            name = f'{theirs}.p{level}.{2 * position}'
-            module = f'{ours}.conv_upsample_layers.{index}.conv.{position}'
+        for position in range(max(index, 1)):  # detectron2 numbers the upsampling between the convolutions, too
+            name = f'{authors}.p{level}.{2 * position}'
+            module = f'{host}.conv_upsample_layers.{index}.conv.{position}'
             yield _conv(
                 name,
                 module,
@@ -141,10 +146,10 @@ def _semantic_head(structure: Structure) -> Iterator[Part]:
                 norm=structure.semantic_norms > 0,
                 bias=structure.semantic_biases > 0,
             )
-    yield Part(f'{theirs}.predictor', f'{ours}.conv_logits', ('areas', 'semantic', 1, 1), bias=True)
+    yield HeadLayer(f'{authors}.predictor', f'{host}.conv_logits', ('areas', 'semantic', 1, 1), bias=True)
 
 
-def _conv(theirs: str, ours: str, shape: tuple[Size, ...], *, norm: bool, bias: bool | None = None) -> Part:
+def _conv(authors: str, host: str, shape: tuple[Size, ...], *, norm: bool, bias: bool | None = None) -> HeadLayer:
     """Return a convolution of mmcv's `ConvModule`, which by default has a bias where it has no norm."""
-    norms = (f'{theirs}.norm', f'{ours}.bn') if norm else None
-    return Part(theirs, f'{ours}.conv', shape, bias=not norm if bias is None else bias, norms=norms)
+    norms = (f'{authors}.norm', f'{host}.bn') if norm else None
+    return HeadLayer(authors, f'{host}.conv', shape, bias=not norm if bias is None else bias, norms=norms)
