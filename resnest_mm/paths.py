@@ -1,4 +1,4 @@
-"""Where the configs that ship with the package are, and which version of the package this is."""
+"""The shipped configs and tools, and the version of the package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PACKAGE: Final = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: str) -> Path:
-    """Return the folder `configs` or `tools`: inside an installed package, beside it in a checkout.
+    """Return the folder `configs` or `tools`, which is inside an installed package and next to it in a checkout.
 
     Args:
-        name: The folder's name.
+        name: Name of the folder.
     """
     beside = PACKAGE.parent / name
     is_checkout = (PACKAGE.parent / 'pyproject.toml').is_file()
@@ -22,9 +22,9 @@ def shipped_folder(name: str) -> Path:
 
 
 def list_configs() -> list[str]:
-    """Return the names of all runnable configs, sorted, as `config_path` takes them.
+    """Return the names of all runnable configs, sorted, for `config_path`.
 
-    Files under `_base_` are parts of configs and are left out.
+    Files in `_base_` folders are parts of configs and not listed.
     """
     root = shipped_folder('configs')
     names = (path.relative_to(root).with_suffix('') for path in root.rglob('*.py'))
@@ -39,7 +39,7 @@ def config_path(name: str) -> Path:
             `'demo/faster-rcnn_s14_fpn_demo'`.
 
     Raises:
-        ValueError: No config has this name; the message names the nearest ones.
+        ValueError: No config has this name; the message suggests similar names.
     """
     wanted = name.removesuffix('.py')
     root = shipped_folder('configs')
@@ -51,7 +51,7 @@ def config_path(name: str) -> Path:
 
 
 def package_version() -> str:
-    """Return the installed version, or the one in `pyproject.toml` where the package runs from a bare checkout."""
+    """Return the installed version, or the one in `pyproject.toml` if the package is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -1,7 +1,7 @@
-"""Child registries of mmengine's roots under the scope `resnest_mm`.
+"""The registries of the scope `resnest_mm`, children of mmengine's root registries.
 
-mmengine imports this module by itself when it meets a type such as `resnest_mm.ResNeSt`. It swallows an ImportError
-raised here and then reports only that the type is unknown, so nothing that may be missing is imported at this point.
+mmengine imports this module when a config has a type such as `resnest_mm.ResNeSt`. It hides an ImportError raised
+here and only reports that the type is unknown. This module therefore imports nothing that may be missing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from mmengine.registry import Registry
 
 SCOPE: Final = 'resnest_mm'
 HOSTS: Final = {'resnest_mm.detection': 'mmdet', 'resnest_mm.segmentation': 'mmseg'}
+"""The host that each package of parts needs."""
 
 
 def locations(*modules: str) -> list[str]:
-    """Return the modules that can be imported here, in the order given.
+    """Return those modules that exist and whose host is installed.
 
     Args:
-        modules: Full module names; one listed in `HOSTS` also needs its host to be installed.
+        modules: Full module names. A key of `HOSTS` needs the host that is its value.
     """
     return [name for name in modules if _exists(name) and _exists(HOSTS.get(name, SCOPE))]
 

@@ -1,4 +1,4 @@
-"""The network: a backbone, the layer it is made of, and a norm that exchanges statistics between processes."""
+"""The network: the ResNeSt backbone, the split attention layer, and a batch norm over several processes."""
 
 import resnest_mm.models.layers.naive_sync_bn  # registers NaiveSyncBN
 from resnest_mm.models.resnest import ResNeSt

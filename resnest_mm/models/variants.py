@@ -1,4 +1,4 @@
-"""The named networks: what each released or documented ResNeSt is made of."""
+"""The named networks: every released ResNeSt and those of the paper."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BLOCKS_PER_STAGE: Final[Mapping[int, tuple[int, int, int, int]]] = MappingProxyT
 """Bottlenecks in each of the four stages, by nominal depth."""
 
 DEEPEST_WITH_NARROW_STEM: Final = 50
-"""Up to this depth the released networks have a 64-channel stem, beyond it 128."""
+"""Released networks have a stem of 64 channels up to this depth, and of 128 above."""
 
 
 def default_stem_channels(depth: int) -> int:
-    """Return the stem's output channels in the released networks of this depth."""
+    """Return the output channels of the stem in the released networks of a depth."""
     return 64 if depth <= DEEPEST_WITH_NARROW_STEM else 128
 
 
@@ -38,7 +38,7 @@ class Variant:
         radix: Splits in each cardinal group, at least 1.
         groups: Cardinal groups, at least 1.
         base_width: Channels of one cardinal group in a 64-channel bottleneck.
-        avd_first: Whether the average pool stands before the split attention instead of behind it.
+        avd_first: Whether the average pool is before the split attention instead of after it.
     """
 
     depth: int
@@ -49,7 +49,7 @@ class Variant:
 
     @property
     def stem_channels(self) -> int:
-        """Return the stem's output channels."""
+        """Return the output channels of the stem."""
         return default_stem_channels(self.depth)
 
 
@@ -69,4 +69,4 @@ VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
         'resnest50_fast_1s4x24d': _fast(1, 4, 24),
     }
 )
-"""All named networks. In a name, `2s1x64d` reads: radix 2, 1 cardinal group, base width 64."""
+"""All named networks. In a name, `2s1x64d` means radix 2, 1 cardinal group, base width 64."""

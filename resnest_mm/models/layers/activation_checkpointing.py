@@ -1,4 +1,4 @@
-"""Activation checkpointing that leaves running statistics alone when it computes a block again."""
+"""Activation checkpointing that updates running statistics once, although the block runs twice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from resnest_mm.models.layers.norm import has_running_stats
 
 
 def run_checkpointed(block: nn.Module, x: Tensor) -> Tensor:
-    """Return `block(x)` without keeping its activations; the backward pass computes them again.
+    """Return `block(x)` without storing its activations; the backward pass recomputes them.
 
-    A batch norm would count the batch a second time then. During that second forward pass it writes its running
-    statistics into copies, which its output in training does not depend on.
+    The second forward pass would update running statistics again. Norms therefore update copies of them in that pass;
+    their output in training does not depend on running statistics.
 
     Args:
-        block: Module to run.
+        block: The module to run.
         x: Its input.
     """
 

@@ -1,4 +1,4 @@
-"""Deformable convolutions that predict their own offsets, from zero on and by a grouped convolution.
+"""Deformable convolutions that predict their own offsets with a grouped convolution, which starts at zero.
 
 Importing this module needs mmcv's compiled ops.
 """
@@ -13,11 +13,11 @@ from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from torch import Tensor, nn
 
 VALUES_PER_TAP: Final = {'DCN': 2, 'DCNv2': 3}
-"""What is predicted for every kernel tap: two offsets in pixels, and in version 2 a modulation."""
+"""Predicted values per kernel position: two offsets in pixels, and in version 2 a modulation."""
 
 
 class OffsetConv(nn.Conv2d):
-    """Predicts offsets with as many groups as there are deformable ones; zero until trained.
+    """The convolution that predicts offsets, with one group per deformable group; its initial weights are zero.
 
     Source: `conv2_offset` in `resnest/d2/resnest.py` of zhanghang1989/ResNeSt@1dfb3e8.
     """
@@ -32,7 +32,7 @@ class OffsetConv(nn.Conv2d):
 class SplitDeformConv2d(DeformConv2d):
     """Deformable convolution, version 1, that predicts its own offsets.
 
-    Its parameters are called as in mmcv's packed convolutions.
+    The parameters have the names of mmcv's packed convolutions.
 
     Args:
         in_channels: Input channels.
@@ -58,7 +58,7 @@ class SplitDeformConv2d(DeformConv2d):
         self.conv_offset = conv_offset
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution at the predicted places."""
+        """Return the convolution at the predicted offsets."""
         y: Tensor = super().forward(x, self.conv_offset(x))
         return y
 
@@ -66,13 +66,13 @@ class SplitDeformConv2d(DeformConv2d):
 class SplitModulatedDeformConv2d(ModulatedDeformConv2d):
     """Deformable convolution, version 2, that predicts its own offsets and modulations in (0, 1).
 
-    Of what `conv_offset` predicts, the first two thirds are offsets and the last third modulations, across its groups:
-    released weights have this order.
+    The first two thirds of the channels of `conv_offset` are offsets and the last third are modulations, regardless of
+    its groups. Released weights have this order.
 
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
-        conv_offset: Predicts the offsets and the modulations' logits.
+        conv_offset: Predicts the offsets and the logits of the modulations.
         kernel_size, stride, padding, dilation, groups, deform_groups: As in mmcv's `ModulatedDeformConv2d`.
     """
 
@@ -95,7 +95,7 @@ class SplitModulatedDeformConv2d(ModulatedDeformConv2d):
         self.conv_offset = conv_offset
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution at the predicted places, modulated."""
+        """Return the modulated convolution at the predicted offsets."""
         vertical, horizontal, logits = self.conv_offset(x).chunk(3, dim=1)
         offset = torch.cat((vertical, horizontal), dim=1)
         y: Tensor = super().forward(x, offset, torch.sigmoid(logits))
@@ -122,12 +122,12 @@ def build_deform_conv(
         in_channels: Input channels, divisible by `groups` and `deform_groups`.
         out_channels: Output channels, divisible by `groups`.
         radix: Splits in each cardinal group.
-        kernel_size: As of the plain convolution in its place.
-        stride: As of the plain convolution in its place.
-        padding: As of the plain convolution in its place.
-        dilation: As of the plain convolution in its place.
-        groups: As of the plain convolution in its place.
-        bias: Must be False, as of the plain convolution in its place.
+        kernel_size: Side of the kernel.
+        stride: Stride.
+        padding: Padding on each side.
+        dilation: Dilation.
+        groups: Groups of the convolution.
+        bias: Must be False, as for the plain convolution that it replaces.
     """
     assert not bias
     deform_groups = dcn.get('deform_groups', radix)

@@ -1,4 +1,4 @@
-"""Batch norm over all processes as the published models were trained with: every process counts the same."""
+"""Batch norm over all processes, with equal weight for each process, as the published models were trained."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _PIXELS: Final = (0, 2, 3)
 
 @MODELS.register_module()
 class NaiveSyncBN(nn.BatchNorm2d):
-    """Batch norm whose training statistics are averaged over the processes, however many values each of them holds.
+    """Batch norm that averages its training statistics over the processes, with equal weight for each process.
 
-    `nn.SyncBatchNorm` weighs a process by its number of values and keeps unbiased running variances. Here every process
-    has the same weight, and the running variance is the biased one that the step normalised with. In evaluation, and
-    where there is one process only, the layer is `nn.BatchNorm2d`. It works on every device that the process group
-    works on, CPUs included.
+    `nn.SyncBatchNorm` weights a process by its number of values and stores unbiased running variances. Here all
+    processes have equal weight, and the running variance is the biased variance that the batch was normalised with. In
+    eval mode, and with a single process, the layer equals `nn.BatchNorm2d`. It works on every device that the process
+    group supports, including CPUs.
 
     Args:
         num_features: Channels, at least 1.
         eps: Added to the variance, at least 0.
-        momentum: Weight of a batch in the running statistics, in [0, 1]; None averages all batches since the start.
-        affine: Whether there are a weight and a bias for each channel.
-        track_running_stats: Whether there are running statistics; without them evaluation normalises a batch by itself.
-        process_group: Processes that share statistics; None for all.
+        momentum: Weight of a batch in the running statistics, in [0, 1]; None means the average of all batches.
+        affine: Whether each channel has a weight and a bias.
+        track_running_stats: Whether to keep running statistics. Without them eval mode uses those of the batch.
+        process_group: Processes that share statistics; None means all.
 
     Shape:
         input and output [N, C, H, W] in any floating-point type; statistics are computed in float32 at least.
 
     Raises:
-        ValueError: In training over several processes, where an input has no values: a process that holds none would
-            leave the others without its share.
+        ValueError: In training with several processes, the input of a process is empty: the other processes would wait
+            for its statistics.
 
     Source: `NaiveSyncBatchNorm` of chongruo/detectron2-ResNeSt@54ec876, detectron2/layers/batch_norm.py;
         zhanghang1989/PyTorch-Encoding@ac74841 has the same statistics.
     """
 
-    _abbr_ = 'bn'  # mmcv names the layers of a ConvModule by it
+    _abbr_ = 'bn'  # mmcv names the norm of a ConvModule after it
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class NaiveSyncBN(nn.BatchNorm2d):
         self.process_group = process_group
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the normalised maps."""
+        """Return the normalised features."""
         processes = self._processes()
         if not self.training or processes <= 1:
             return super().forward(input)
@@ -72,7 +72,7 @@ class NaiveSyncBN(nn.BatchNorm2d):
         x = input if input.dtype == torch.float64 else input.float()
         moments = torch.cat([x.mean(_PIXELS), x.square().mean(_PIXELS)]) / processes
         mean, mean_square = sum_over_processes(moments, self.process_group).chunk(2)  # [C] each
-        # In float32 the difference of two large equal numbers may fall below 0, where there is no root.
+        # In float32 the difference of two nearly equal numbers may be below 0, where the root is undefined.
         var = (mean_square - mean.square()).clamp(min=0)
         self._track(mean.detach(), var.detach())
         scale = torch.rsqrt(var + self.eps)
@@ -95,15 +95,15 @@ class NaiveSyncBN(nn.BatchNorm2d):
             raise ValueError(f'an input of shape {tuple(x.shape)} must have num_features={self.num_features} channels')
         if x.numel() == 0:
             raise ValueError(
-                f'an input of shape {tuple(x.shape)} has no values to normalise by, and the other processes wait for '
-                'them; give every process at least one image or region in every step (filter_empty_gt=True), or use BN'
+                f'an input of shape {tuple(x.shape)} has no values, and the other processes wait for its statistics; '
+                'give every process at least one image or region in every step (filter_empty_gt=True), or use BN'
             )
 
     def _track(self, mean: Tensor, var: Tensor) -> None:
         if not self.track_running_stats:
             return
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        # In place, because DDP and averaged models hold on to the tensors.
+        # In place, because DDP and averaged models keep references to the tensors.
         self.num_batches_tracked.add_(1)
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         for running, batch in ((self.running_mean, mean), (self.running_var, var)):
@@ -111,11 +111,11 @@ class NaiveSyncBN(nn.BatchNorm2d):
 
 
 def sum_over_processes(values: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """Return the sum of what every process holds, and sum the gradients of their losses on the way back.
+    """Return the sum of a tensor over all processes; its gradient is the sum of their gradients.
 
     Args:
         values: Tensor of the same shape and type in every process.
-        group: Processes that take part; None for all.
+        group: Processes that take part; None means all.
     """
     total: Tensor = _Sum.apply(values, group)  # type: ignore[no-untyped-call]
     return total

@@ -115,7 +115,7 @@ class EncodingHead(BaseDecodeHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the logits of every class at the size of the map that the head reads."""
-        logits: Tensor = self.cls_seg(self.features(self._transform_inputs(inputs)))
+        logits: Tensor = self.cls_seg(self.features(inputs[self.in_index]))
         return logits
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Batch norm statistics as plain means over many batches, instead of the last few that training weighs most."""
+"""Precise batch norm statistics: means over many batches instead of moving averages."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnest_mm.models.arguments.checks import integer
+from resnest_mm.models.layers.norm import AnyBatchNorm
 
 Statistics = dict[str, tuple[Tensor, Tensor]]
-"""Running mean and running variance by the layer's name."""
+"""Running mean and variance of each layer, by its name."""
 
 
 def estimate_statistics(model: nn.Module, batches: Iterable[Any], *, num_iters: int) -> int:
-    """Replace the running statistics of a model's batch norms by their means over batches.
+    """Replace the running statistics of a model's batch norms by means over batches.
 
-    The weights stay, and so does everything else that the model keeps. Frozen batch norms, which are in evaluation mode
-    while the rest trains, stay as well. In distributed training every process calls this.
+    Nothing else in the model changes. Frozen batch norms, which are in eval mode during training, do not change either.
+    In distributed training all processes must call this.
 
     Args:
-        model: A model of mmengine, wrapped or not. One that is in evaluation mode is put in training mode by its own
-            `train()` meanwhile; one in training mode is taken as it stands.
-        batches: What a training dataloader yields.
-        num_iters: How many of the batches to use, at least 1, in every process.
+        model: A model of mmengine, wrapped or not. A model in eval mode is put in training mode by its `train()`, and
+            back afterwards. A model in training mode is used as it is.
+        batches: The batches of a training dataloader.
+        num_iters: Number of batches to use in each process, at least 1.
 
     Returns:
-        How many layers have new statistics.
+        The number of layers with new statistics.
 
     Raises:
-        ValueError: There are fewer batches, or no batch norms that train. The model is as it was then, as after any
-            other error.
+        ValueError: There are too few batches, or no batch norm is trained. After any error the model is unchanged.
 
     Source: Y. Wu and J. Johnson, arXiv:2105.07576, section 3, "PreciseBN".
     """
@@ -54,28 +53,28 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Any], *, num_iters: 
 
 
 def measure(model: nn.Module, batches: Iterable[Any], *, num_iters: int) -> Statistics:
-    """Return the means of batch means and of batch variances, over the batches of all processes.
+    """Return the mean of the batch means and the mean of the batch variances, over the batches of all processes.
 
-    A layer that a batch runs through several times counts with the mean of these; one that no batch runs through has no
-    entry. Losses are computed as in training, since their sampling decides what reaches a detector's heads, but in full
-    precision, without gradients, and then dropped.
+    If a layer runs several times for one batch, the mean of these runs is used. A layer that never runs has no entry.
+    The losses are computed as in training, in full precision and without gradients, and then dropped: in a detector,
+    the sampling of the losses decides which features reach the heads.
 
     Args:
-        model: A model of mmengine in training mode, wrapped or not; it is left as it was.
-        batches: What a training dataloader yields.
-        num_iters: How many of the batches to use, at least 1, in every process.
+        model: A model of mmengine in training mode, wrapped or not; it is unchanged afterwards.
+        batches: The batches of a training dataloader.
+        num_iters: Number of batches to use in each process, at least 1.
 
     Raises:
-        ValueError: As `estimate_statistics`.
+        ValueError: There are too few batches, or no batch norm is trained.
     """
     layers = training_batch_norms(model)
     if not layers:
         raise ValueError('the model has no batch norm that keeps running statistics in training, so none to estimate')
     sums = {name: torch.zeros(1 + 2 * layer.num_features, dtype=torch.float64) for name, layer in layers.items()}
     seen = 0
-    with torch.no_grad(), _put_back(unwrapped(model), layers.values()):
+    with torch.no_grad(), _restored(unwrapped(model), layers.values()):
         for layer in layers.values():
-            layer.momentum = None  # a plain mean over what came since the counter was 0
+            layer.momentum = None  # torch then keeps the plain mean since the counter was 0
         for batch in itertools.islice(batches, num_iters):
             for layer in layers.values():
                 _counter(layer).zero_()
@@ -86,9 +85,9 @@ def measure(model: nn.Module, batches: Iterable[Any], *, num_iters: int) -> Stat
             seen += 1
     if seen < num_iters:
         raise ValueError(
-            f'num_iters={num_iters} batches were asked for and {seen} came; lower num_iters, or take an InfiniteSampler'
+            f'num_iters={num_iters} batches are needed, but there are {seen}; lower num_iters or use an InfiniteSampler'
         )
-    # Only plain batch norms differ between processes; a synchronised one's mean over them is what each has already.
+    # Synchronised batch norms already have the same statistics in all processes; their mean does not change them.
     flat = torch.cat(list(sums.values()))
     all_reduce(flat)
     statistics = {}
@@ -101,11 +100,11 @@ def measure(model: nn.Module, batches: Iterable[Any], *, num_iters: int) -> Stat
 
 @torch.no_grad()
 def write(model: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    """Give batch norms the statistics found for them.
+    """Write statistics into the batch norms of a model.
 
     Args:
-        model: The model they were measured on or a copy, wrapped or not.
-        statistics: What `measure` returned.
+        model: The measured model or a copy of it, wrapped or not.
+        statistics: The result of `measure`.
     """
     for name, (mean, var) in statistics.items():
         layer: Any = unwrapped(model).get_submodule(name)
@@ -113,8 +112,8 @@ def write(model: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> 
         layer.running_var.copy_(var)
 
 
-def training_batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    """Return the batch norms that update running statistics in the mode in which the model is, by name.
+def training_batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
+    """Return the batch norms that update their running statistics in the current mode of the model, by name.
 
     Args:
         model: Any model, wrapped or not.
@@ -122,7 +121,7 @@ def training_batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     return {
         name: module
         for name, module in unwrapped(model).named_modules()
-        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+        if isinstance(module, AnyBatchNorm) and module.training and module.track_running_stats
     }
 
 
@@ -132,12 +131,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return inner
 
 
-def _counter(layer: _BatchNorm) -> Tensor:
+def _counter(layer: AnyBatchNorm) -> Tensor:
     assert layer.num_batches_tracked is not None
     return layer.num_batches_tracked
 
 
-def _with_count(layer: _BatchNorm) -> Tensor:
+def _with_count(layer: AnyBatchNorm) -> Tensor:
     assert layer.running_mean is not None and layer.running_var is not None
     return torch.cat([torch.ones(1), layer.running_mean.cpu(), layer.running_var.cpu()]).double()
 
@@ -152,7 +151,7 @@ def _compute_losses(model: nn.Module, batch: Any) -> None:
 
 
 @contextlib.contextmanager
-def _put_back(model: nn.Module, layers: Iterable[_BatchNorm]) -> Iterator[None]:
+def _restored(model: nn.Module, layers: Iterable[AnyBatchNorm]) -> Iterator[None]:
     momenta = [(layer, layer.momentum) for layer in layers]
     buffers = [
         (module, name, buffer, buffer.clone())

@@ -1,4 +1,4 @@
-"""Precise batch norm statistics at the end of a training, before it is validated and saved."""
+"""A hook that computes precise batch norm statistics after the last iteration, before validation and saving."""
 
 from __future__ import annotations
 
@@ -15,47 +15,41 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnest_mm.models.arguments.checks import integer
 from resnest_mm.registry import HOOKS
-from resnest_mm.training.hooks.batch_statistics import (
-    Statistics,
-    estimate_statistics,
-    measure,
-    training_batch_norms,
-    write,
-)
-
-__all__ = ['PreciseBNHook', 'estimate_statistics']
+from resnest_mm.training.hooks.batch_statistics import Statistics, measure, training_batch_norms, write
 
 _TRAINING_ONLY = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context', 'timeout', 'num_batch_per_epoch')
-"""Settings that need worker processes, or that the data set in use already follows."""
+"""Settings that need worker processes, or that were already applied to the data set."""
 
 
 @HOOKS.register_module()
 class PreciseBNHook(Hook):
-    """Replace the running statistics of batch norms by means over training batches, once, after the last iteration.
+    """Replace the running statistics of batch norms by means over training batches, after the last iteration.
 
-    In training they are a moving average over the last few dozen batches, while weights change. Frozen batch norms and
-    other norms stay as they are. Validation and the checkpoint of the last iteration have the new statistics:
+    During training, running statistics are a moving average over the last few dozen batches, while the weights change.
+    The validation and the checkpoint after the last iteration use the new statistics. Frozen batch norms and other
+    norms do not change.
 
         custom_hooks = [dict(type='resnest_mm.PreciseBNHook', num_iters=200)]
 
-    With an `EMAHook` the statistics are those of the averaged weights, which mmengine validates and saves as the model.
-    It keeps one set of statistics for these and the raw weights, except with `update_buffers=True`: both are measured
-    then. A training that `EarlyStoppingHook` ends has no last iteration to wait for; the hook warns and does nothing.
+    With an `EMAHook` the statistics are measured with the averaged weights, which mmengine validates and saves. The
+    hook has one set of statistics for the averaged and the raw weights, unless `update_buffers=True`; then both are
+    measured. If `EarlyStoppingHook` ends the training before the last iteration, this hook logs a warning and does
+    nothing.
 
     Args:
-        num_iters: Batches in every process, at least 1. The published detectors used 200 of 2 images in 8 processes.
-        dataloader: Config of a dataloader to take them from; None for that of the training, on the same data set
-            object, so with the pipeline that it ends with, newly shuffled and without worker processes. Shuffling and
-            augmentation depend on the run's seed only.
+        num_iters: Batches in each process, at least 1. The published detectors used 200 with 2 images in 8 processes.
+        dataloader: Config of a dataloader for these batches. None means the training dataloader: the same data set
+            object with its current pipeline, shuffled again, without worker processes. Shuffling and augmentation
+            depend only on the seed of the run.
 
     Raises:
-        ValueError: At the first iteration, not at the last: fewer batches than `num_iters`, no batch norm that trains,
-            or a training dataloader that has no config.
+        ValueError: At the first iteration: there are fewer batches than `num_iters`, no batch norm is trained, or the
+            training dataloader has no config.
 
     Source: TEST.PRECISE_BN of chongruo/detectron2-ResNeSt@54ec876, detectron2/engine/hooks.py.
     """
 
-    priority = 'LOW'  # behind EMAHook's last update, before CheckpointHook
+    priority = 'LOW'  # after the last update of EMAHook, before CheckpointHook
 
     def __init__(self, *, num_iters: int = 200, dataloader: Mapping[str, Any] | None = None) -> None:
         self.num_iters = integer('num_iters', num_iters, least=1)
@@ -65,7 +59,7 @@ class PreciseBNHook(Hook):
         self._dataset: Dataset[Any] | None = None
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Refuse at the first iteration what would fail at the last."""
+        """Check at the first iteration whether the statistics can be measured after the last."""
         if self._dataset is not None:
             return
         if not training_batch_norms(runner.model):
@@ -74,26 +68,26 @@ class PreciseBNHook(Hook):
                 '(norm_eval=True, or other norms); remove the hook'
             )
         loader = self._build_loader(runner)
-        # Samplers may be endless whatever length they report, so that only counting tells.
-        there = sum(1 for _ in itertools.islice(loader.batch_sampler or loader.sampler, self.num_iters))
-        if there < self.num_iters:
+        # An endless sampler also reports a length, so the batches are counted.
+        available = sum(1 for _ in itertools.islice(loader.batch_sampler or loader.sampler, self.num_iters))
+        if available < self.num_iters:
             raise ValueError(
-                f'PreciseBNHook: num_iters={self.num_iters} batches are more than the {there} that the dataloader has '
-                f'for each process; set num_iters={there}, or sampler=dict(type="InfiniteSampler")'
+                f'PreciseBNHook: num_iters={self.num_iters} batches are more than the {available} that the dataloader '
+                f'has for each process; set num_iters={available}, or sampler=dict(type="InfiniteSampler")'
             )
         self._dataset = loader.dataset
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Measure after the last iteration."""
+        """Measure and write the statistics after the last iteration."""
         if not self.is_last_train_iter(runner):
             return
         ema = next((hook for hook in runner.hooks if isinstance(hook, EMAHook)), None)
         if ema is None:
             write(runner.model, self._measure(runner))
             return
-        ema.before_val_epoch(runner)  # puts the averaged weights into the model
+        ema.before_val_epoch(runner)  # swaps the averaged weights into the model
         try:
             averaged = self._measure(runner)
         finally:
@@ -103,11 +97,11 @@ class PreciseBNHook(Hook):
         write(runner.model, raw)
 
     def after_train(self, runner: Runner) -> None:
-        """Say so where the last iteration never came."""
+        """Warn if the training ended before its last iteration."""
         if runner.iter < runner.max_iters:
             runner.logger.warning(
-                f'PreciseBNHook: training ended at iteration {runner.iter} of {runner.max_iters}, and batch norms keep '
-                'the statistics of the training'
+                f'PreciseBNHook: training ended at iteration {runner.iter} of {runner.max_iters}; batch norms keep '
+                'their running statistics'
             )
 
     def _measure(self, runner: Runner) -> Statistics:
@@ -115,16 +109,16 @@ class PreciseBNHook(Hook):
         set_random_seed(_seed(runner), diff_rank_seed=True)
         statistics = measure(runner.model, loader, num_iters=self.num_iters)
         runner.logger.info(
-            f'PreciseBNHook: {len(statistics)} batch norms have the means over {self.num_iters} batches in each process'
+            f'PreciseBNHook: {len(statistics)} batch norms have means over {self.num_iters} batches in each process'
         )
         return statistics
 
     def _build_loader(self, runner: Runner) -> DataLoader[Any]:
-        source = runner._train_dataloader if self.dataloader is None else self.dataloader
+        source = _train_dataloader_config(runner) if self.dataloader is None else self.dataloader
         if not isinstance(source, Mapping):
             raise ValueError(
-                'PreciseBNHook: the training dataloader was given ready-made, so there is no config to build a second '
-                'one from; set dataloader=dict(dataset=..., sampler=..., batch_size=..., ...)'
+                'PreciseBNHook: the Runner was given a built training dataloader, so there is no config for a second '
+                'one; set dataloader=dict(dataset=..., sampler=..., batch_size=..., ...)'
             )
         settings = _Settings(source)
         dataset = self._dataset
@@ -139,8 +133,17 @@ class PreciseBNHook(Hook):
         return loader
 
 
+def _train_dataloader_config(runner: Runner) -> Any:
+    """Return the `train_dataloader` that a Runner was given: a config, or a dataloader that is already built.
+
+    The attribute is private in mmengine (0.10.7); the public `train_dataloader` is the built one. If a release renames
+    the attribute, the hook fails at the first iteration with an AttributeError; an explicit `dataloader` avoids it.
+    """
+    return runner._train_dataloader
+
+
 class _Settings(dict[str, Any]):
-    """Settings of a dataloader whose deep copies, of which mmengine makes one, share a data set that is built."""
+    """Settings of a dataloader. mmengine copies them deeply; the copies share the data set if it is built already."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         if not isinstance(self['dataset'], Mapping):
@@ -149,7 +152,7 @@ class _Settings(dict[str, Any]):
 
 
 def _seed(runner: Runner) -> int:
-    """Return the seed of the other shuffle: one for all processes, because their samplers must deal the same cards."""
+    """Return the seed for shuffling again, the same in all processes: their samplers must shuffle identically."""
     seed = torch.tensor(runner.seed)
     broadcast(seed)
     return int(seed) + 1

@@ -242,7 +242,7 @@ def test_an_input_without_values_or_with_other_channels_is_refused_and_changes_n
     steps: list[dict[str, Any]],
 ) -> None:
     for found in steps:
-        assert found['empty'].startswith('an input of shape (0, 3, 2, 2) has no values to normalise by')
+        assert found['empty'].startswith('an input of shape (0, 3, 2, 2) has no values, and the other processes wait')
         assert found['channels'] == 'an input of shape (2, 4, 2, 2) must have num_features=3 channels'
 
 

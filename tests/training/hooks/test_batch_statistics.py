@@ -70,7 +70,7 @@ def refused(model: Model, data: list[Any], num_iters: Any, error: type[Exception
 
 
 def test_too_few_batches_are_an_error_and_change_nothing() -> None:
-    refused(scattered(), batches(3), 4, ValueError, 'num_iters=4 batches were asked for and 3 came; lower num_iters')
+    refused(scattered(), batches(3), 4, ValueError, 'num_iters=4 batches are needed, but there are 3; lower num_iters')
 
 
 def test_an_error_in_the_model_changes_nothing() -> None:

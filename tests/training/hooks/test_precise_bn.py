@@ -196,7 +196,7 @@ def ready_made() -> DataLoader[Any]:
 
 
 def test_a_ready_made_dataloader_needs_a_config_beside_it(tmp_path: Path) -> None:
-    untrained(tmp_path, r'given ready-made.* set dataloader=dict\(', train=ready_made())
+    untrained(tmp_path, r'given a built training dataloader.* set dataloader=dict\(', train=ready_made())
 
 
 def test_a_dataloader_of_its_own_is_used(tmp_path: Path) -> None:
