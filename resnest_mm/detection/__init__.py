@@ -1,4 +1,4 @@
-"""What the paper's detectors need and mmdet lacks; importing this package registers every part."""
+"""Parts of the paper's detectors that mmdet does not have; importing this package registers them."""
 
 from resnest_mm.hosts import host_imports
 

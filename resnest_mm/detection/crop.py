@@ -1,4 +1,4 @@
-"""Cropping an image so that one of its objects stays in view."""
+"""A random crop around one object of an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNCROPPED: Final = ('gt_keypoints', 'proposals')
 
 @dataclass(frozen=True)
 class Window:
-    """A crop: its upper left corner and its size, in whole pixels."""
+    """A crop: the pixel of its upper left corner, and its size in pixels."""
 
     top: int
     left: int
@@ -30,14 +30,15 @@ class Window:
 
 
 def offset_bounds(centre: float, crop: int, size: int) -> tuple[int, int]:
-    """Return the lowest and the highest offset of a crop along one axis, both allowed.
+    """Return the smallest and the largest allowed offset of a crop along one axis.
 
-    A crop in between holds the pixel before or behind the centre. A centre outside the image counts as its border.
+    With any offset in this range, the crop contains the pixel before or after the centre. A centre outside the image is
+    moved to its border.
 
     Args:
-        centre: Centre of the object's box, pixels.
-        crop: Pixels of the crop, from 1 to `size`.
-        size: Pixels of the image.
+        centre: Centre of the object's box in pixels.
+        crop: Side of the crop in pixels, from 1 to `size`.
+        size: Side of the image in pixels.
     """
     centre = min(max(centre, 0), size)
     return max(math.floor(centre) - crop, 0), min(size - crop, math.ceil(centre))
@@ -45,27 +46,27 @@ def offset_bounds(centre: float, crop: int, size: int) -> tuple[int, int]:
 
 @TRANSFORMS.register_module()
 class CropAroundInstance(BaseTransform):
-    """Crop at random around one object, which is picked among all annotations, crowds included.
+    """Crop an image randomly around one object, chosen among all annotations including crowds.
 
-    Stands behind `LoadAnnotations` and before the resize of a training pipeline. An image without annotations gets a
-    crop anywhere. Other than with mmdet's `RandomCrop` the crop is tied to an object, an object whose outline lies
-    outside it is dropped, and no image is skipped: one may be left without objects.
+    In a training pipeline it comes after `LoadAnnotations` and before the resize. An image without annotations is
+    cropped anywhere. There are three differences to mmdet's `RandomCrop`: the crop is around an object, an object
+    outside the crop is dropped, and an image without remaining objects is kept.
 
-    With masks the boxes are those of the cropped masks, not the cropped boxes. They are computed here and not behind
-    the last transform, because the box around a polygon is resized and flipped as the polygon is. The box of an ignored
-    instance is cropped instead: its mask may be a stand-in. A polygon that surrounds a hole loses it, as in
-    detectron2; COCO's polygons have none.
+    If there are masks, the new boxes are those around the cropped masks, not the cropped boxes. They can be computed
+    here already, because later resizes and flips change a polygon and its box in the same way. The box of an ignored
+    instance is cropped instead, because its mask may be a placeholder. A polygon with a hole loses the hole, as in
+    detectron2; COCO has no such polygons.
 
-    Numbers are drawn from numpy's global generator in this order: two for the size, one for the object, one for the
+    Random numbers come from numpy's global generator in this order: two for the size, one for the object, one for the
     top, one for the left.
 
     Args:
-        crop_range: Least and largest share of the height and of the width that a crop keeps, each above 0 and at most
-            1. Height and width are drawn independently.
+        crop_range: Smallest and largest size of the crop as a fraction of the image, in (0, 1]. Height and width are
+            drawn independently.
 
     Raises:
         TypeError: `crop_range` is not a pair of numbers.
-        ValueError: `crop_range` is not rising within (0, 1].
+        ValueError: `crop_range` is outside (0, 1] or falling.
 
     Source: the input of `mask_cascade_rcnn_ResNeSt_200_FPN_syncBN_all_tricks_3x`, detectron2-ResNeSt@54ec876.
 
@@ -85,20 +86,20 @@ class CropAroundInstance(BaseTransform):
 
     @autocast_box_type()
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Crop everything in `results` and return it.
+        """Crop the image and its annotations, and return the results.
 
         Args:
-            results: What the transforms before have loaded.
+            results: The results of the transforms before.
 
         Raises:
-            ValueError: Masks came without boxes, or with something that cannot be cropped.
+            ValueError: There are masks without boxes, or annotations that cannot be cropped.
         """
         boxes = results.get('gt_bboxes')
         for key in _UNCROPPED:
             if results.get(key) is not None:
-                raise ValueError(f'CropAroundInstance cannot crop {key}; take it out of the pipeline')
+                raise ValueError(f'CropAroundInstance cannot crop {key}; remove one of the two from the pipeline')
         if boxes is None and results.get('gt_masks') is not None:
-            raise ValueError('CropAroundInstance met masks without boxes; say LoadAnnotations(with_bbox=True)')
+            raise ValueError('CropAroundInstance needs boxes for the masks; set with_bbox=True in LoadAnnotations')
         centres = np.empty((0, 2)) if boxes is None else boxes.centers.double().numpy()
         window = self._draw(results['img'].shape[:2], centres)
         _crop_pixels(results, window)
@@ -131,7 +132,7 @@ def _range(name: str, value: Any) -> tuple[float, float]:
         raise TypeError(f'{name}={value!r} must be a pair of numbers in (0, 1]')
     low, high = float(value[0]), float(value[1])
     if not 0 < low <= high <= 1:
-        raise ValueError(f'{name}={value!r} must rise within (0, 1]: shares of the height and width, not pixels')
+        raise ValueError(f'{name}={value!r} must rise within (0, 1]: fractions of the height and width, not pixels')
     return low, high
 
 
@@ -153,11 +154,11 @@ def _crop_instances(results: dict[str, Any], window: Window) -> None:
     if masks is not None:
         corners = (window.left, window.top, window.left + window.width, window.top + window.height)
         masks = masks.crop(np.array(corners))
-        counted = np.ones(len(boxes), dtype=bool)
+        regular = np.ones(len(boxes), dtype=bool)
         if results.get('gt_ignore_flags') is not None:
-            counted = ~np.asarray(results['gt_ignore_flags'], dtype=bool)
-        boxes.tensor[counted] = masks.get_bboxes(type(boxes)).tensor[counted]
-    # The mask of an object outside the crop is a single point or blank, and so is the box around it.
+            regular = ~np.asarray(results['gt_ignore_flags'], dtype=bool)
+        boxes.tensor[regular] = masks.get_bboxes(type(boxes)).tensor[regular]
+    # The mask of an object outside the crop is empty or a single point, so its box has no area.
     kept = ((boxes.widths > 0) & (boxes.heights > 0)).numpy()
     results['gt_bboxes'] = boxes[kept]
     if masks is not None:

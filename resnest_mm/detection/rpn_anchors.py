@@ -1,4 +1,4 @@
-"""mmdet's anchors, none of which is left out of training."""
+"""mmdet's anchors, all of which are used in training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from resnest_mm.registry import TASK_UTILS
 class AllValidAnchorGenerator(AnchorGenerator):
     """`AnchorGenerator` whose anchors are all valid, as in detectron2.
 
-    mmdet leaves out of training the anchors that stand in the padding which only the other images of a batch need. In
-    detectron2 they are negatives like all others. The arguments are those of `AnchorGenerator`. An RPN's train config
-    also needs `allowed_border=-1`, or anchors that leave the image are left out all the same.
+    A smaller image is padded to the size of its batch. mmdet does not train on anchors in this padding; in detectron2
+    they are negatives. The arguments are those of `AnchorGenerator`. The train config of the RPN also needs
+    `allowed_border=-1`, which keeps the anchors that cross the border of the image.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/proposal_generator/rpn_outputs.py.
     """
@@ -32,8 +32,8 @@ class AllValidAnchorGenerator(AnchorGenerator):
 
         Args:
             featmap_sizes: Height and width of each level's feature map.
-            pad_shape: Height and width of an image with its own padding, which make no difference here.
-            device: Where the flags are put.
+            pad_shape: Height and width of an image with its own padding; not used.
+            device: Device of the flags.
         """
         return [
             torch.ones(height * width * anchors, dtype=torch.bool, device=device)

@@ -1,4 +1,4 @@
-"""Which anchors the region proposal network is to find objects with, after detectron2's rule."""
+"""The assignment of anchors to ground truth boxes in the region proposal network, as in detectron2."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from resnest_mm.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class Detectron2RPNAssigner(BaseAssigner):
-    """Assign anchors to objects by overlap, and every object's best anchors whatever their overlap.
+    """Assign each anchor to the ground truth box with the largest IoU.
 
-    An anchor belongs to the object that it overlaps most. It is positive from `pos_iou_thr`, negative below
-    `neg_iou_thr`, and takes no part in between. Then every anchor that reaches the largest overlap of some object, be
-    it alone or not and however small that is, becomes positive too. It keeps its own object: unlike with mmdet's
-    `MaxIoUAssigner`, this may be another one than that which made it positive.
+    An anchor is positive if that IoU is at least `pos_iou_thr`, negative if it is below `neg_iou_thr`, and ignored in
+    between. In addition, the best anchors of every ground truth box are positive, whatever their IoU. These anchors,
+    too, are assigned to the box with which they have the largest IoU. In mmdet's `MaxIoUAssigner` they are assigned to
+    the box whose best anchors they are.
 
     Args:
-        pos_iou_thr: Smallest overlap of a positive anchor, in [0, 1], at least `neg_iou_thr`.
-        neg_iou_thr: Overlap that a negative anchor stays below, in [0, 1].
+        pos_iou_thr: Smallest IoU of a positive anchor, in [0, 1], at least `neg_iou_thr`.
+        neg_iou_thr: Upper bound for the IoU of a negative anchor, in [0, 1].
 
     Raises:
-        TypeError: A threshold is no number.
+        TypeError: A threshold is not a number.
         ValueError: A threshold is outside its range.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/matcher.py.
@@ -46,12 +46,12 @@ class Detectron2RPNAssigner(BaseAssigner):
         gt_instances: InstanceData,
         gt_instances_ignore: InstanceData | None = None,
     ) -> AssignResult:
-        """Return for each anchor its object counted from 1, 0 where it is negative, -1 where it takes no part.
+        """Return for each anchor the number of its ground truth box from 1, 0 if negative, -1 if ignored.
 
         Args:
             pred_instances: The anchors, as `priors`.
-            gt_instances: The image's objects, with `bboxes` and `labels`.
-            gt_instances_ignore: Regions of crowds, which play no part here.
+            gt_instances: The ground truth of the image, with `bboxes` and `labels`.
+            gt_instances_ignore: Ignored regions; not used.
         """
         boxes, labels = get_box_tensor(gt_instances.bboxes), gt_instances.labels
         overlaps = bbox_overlaps(boxes, get_box_tensor(pred_instances.priors))

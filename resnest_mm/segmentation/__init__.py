@@ -1,4 +1,4 @@
-"""What the paper's segmenters need and mmseg lacks; importing this package registers every part."""
+"""Parts of the paper's segmentors that mmseg does not have; importing this package registers them."""
 
 from resnest_mm.hosts import host_imports
 

@@ -1,1 +1,1 @@
-"""The authors' cascade of box heads with one mask head."""
+"""The authors' cascade of box heads with a single mask head."""

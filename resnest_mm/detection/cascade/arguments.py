@@ -1,4 +1,4 @@
-"""What the arguments of the cascade's RoI head may be; every function raises before a layer exists."""
+"""Checks of the cascade's arguments, before a layer is built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAKE_ALL: Final = ('PseudoSampler', 'mmdet.PseudoSampler', PseudoSampler)
 
 
 def stage_weights(value: Any, *, num_stages: int) -> tuple[float, ...]:
-    """Return the weight of each stage's losses, ones where none are given."""
+    """Return the loss weight of each stage; None means ones."""
     if value is None:
         return (1.0,) * num_stages
     if isinstance(value, str) or not isinstance(value, Sequence):
@@ -31,7 +31,7 @@ def stage_weights(value: Any, *, num_stages: int) -> tuple[float, ...]:
 
 
 def one_per_stage(name: str, value: Any, *, num_stages: int) -> list[Mapping[str, Any]]:
-    """Return the config of each stage, where one config stands for all stages."""
+    """Return the config of each stage; a single config is for all stages."""
     if isinstance(value, Mapping):
         return [value] * num_stages
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(v, Mapping) for v in value):
@@ -42,22 +42,22 @@ def one_per_stage(name: str, value: Any, *, num_stages: int) -> list[Mapping[str
 
 
 def check_box_heads(heads: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse heads that predict a box for each class: between stages a box has no class yet."""
+    """Refuse heads that predict one box per class, since a box has no class between stages."""
     for stage, head in enumerate(heads):
         if head.get('reg_class_agnostic', False) is not True:
             raise ValueError(
-                f'bbox_head[{stage}] has reg_class_agnostic={head.get("reg_class_agnostic", False)!r}, but every box '
-                'is refined by the one set of deltas that its stage predicts; set reg_class_agnostic=True'
+                f'bbox_head[{stage}] has reg_class_agnostic={head.get("reg_class_agnostic", False)!r}, but the '
+                'next stage needs one box, not one per class; set reg_class_agnostic=True'
             )
 
 
 def check_mask_branch(mask_roi_extractor: Any, mask_head: Any) -> None:
-    """Refuse a mask branch that is not one extractor and one head for all stages."""
+    """Refuse a mask branch that is not a single extractor and a single head for all stages."""
     for name, value in (('mask_roi_extractor', mask_roi_extractor), ('mask_head', mask_head)):
         if value is not None and not isinstance(value, Mapping):
             raise TypeError(
                 f'{name}={value!r} must be one config or None: all stages share one mask head, which is trained on '
-                "the samples of the first; for a mask head in every stage use mmdet's CascadeRoIHead"
+                "the samples of the first stage; for a mask head in every stage use mmdet's CascadeRoIHead"
             )
     if (mask_roi_extractor is None) != (mask_head is None):
         absent = 'mask_head' if mask_head is None else 'mask_roi_extractor'
@@ -65,11 +65,11 @@ def check_mask_branch(mask_roi_extractor: Any, mask_head: Any) -> None:
 
 
 def training_configs(value: Any, *, num_stages: int, with_mask: bool) -> list[ConfigDict] | None:
-    """Return a copy of `train_cfg.rcnn`, one config for each stage; None stays None.
+    """Return a copy of `train_cfg.rcnn`, one config for each stage, or None.
 
     Raises:
-        TypeError: It is no list of configs.
-        ValueError: A key is missing, or asks for something in the second stage or later that only the first does.
+        TypeError: It is not a list of configs.
+        ValueError: A key is missing, or a later stage has a setting that only the first stage uses.
     """
     if value is None:
         return None
@@ -93,7 +93,7 @@ def _check_later_stage(index: int, stage: Mapping[str, Any], first: Mapping[str,
     if sampler.get('type') not in _TAKE_ALL:
         raise ValueError(
             f'train_cfg[{index}].sampler has type={sampler.get("type")!r}, but only the first stage samples: later '
-            "ones take every refined box; remove it or set sampler=dict(type='PseudoSampler')"
+            "stages use all refined boxes; remove it or set sampler=dict(type='PseudoSampler')"
         )
     if 'mask_size' in stage and stage['mask_size'] != first.get('mask_size'):
         raise ValueError(

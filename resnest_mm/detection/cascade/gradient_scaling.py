@@ -1,4 +1,4 @@
-"""A step of the network that is the identity forwards and weakens the gradient backwards."""
+"""Scale a gradient in the backward pass without changing the forward pass."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """Return `x`, through which `factor` times the gradient flows back.
+    """Return `x`, with its gradient multiplied by `factor` in the backward pass.
 
-    Without gradients it is `x` itself, so that an exported graph does not contain the step.
+    If `x` needs no gradient it is returned unchanged, so an exported graph does not contain this step.
 
     Args:
         x: Any tensor.
-        factor: What the gradient is multiplied by.
+        factor: Factor of the gradient.
     """
     if not x.requires_grad:
         return x

@@ -1,4 +1,4 @@
-"""Cascade of box heads and one mask head, as the ResNeSt authors trained them."""
+"""A cascade of box heads with a single mask head, as the ResNeSt authors trained it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from resnest_mm.detection.cascade import arguments as arguments
+from resnest_mm.detection.cascade import arguments
 from resnest_mm.detection.cascade.gradient_scaling import scale_gradient
 from resnest_mm.detection.cascade.single_mask import SingleMaskRoIHead
 from resnest_mm.detection.cascade.stages import (
@@ -36,13 +36,13 @@ Metas = Sequence[Mapping[str, Any]]
 
 @MODELS.register_module()
 class Detectron2CascadeRoIHead(SingleMaskRoIHead):
-    """Cascade R-CNN's RoI head with detectron2's training and scores, in the place of mmdet's `CascadeRoIHead`.
+    """Cascade R-CNN's RoI head with detectron2's training and scores; it replaces mmdet's `CascadeRoIHead`.
 
-    Only the first stage samples boxes and adds the objects' own to them. Each later stage is trained on every box that
-    the stage before made of its own, those of the objects included, without the empty ones. The gradient of the pooled
-    box features is divided by the number of stages. The mask branch, if there is one, exists once; it is trained on the
-    first stage's positive samples with the weight 1. In a test the score of a box is the mean over the stages of its
-    probabilities, and masks are predicted once, for the boxes that are kept.
+    Only the first stage samples proposals and adds the ground truth boxes to them. Each later stage is trained on all
+    boxes that the stage before refined, except empty ones. The gradient of the pooled box features is divided by the
+    number of stages. There is at most one mask branch; it is trained on the first stage's positive samples with loss
+    weight 1. In testing, the score of a box is the mean of its probabilities over the stages, and masks are predicted
+    once, for the final boxes.
 
     Keys of the state dict: `bbox_head.{stage}.*` and `mask_head.*`.
 
@@ -50,18 +50,18 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
         num_stages: Number of box heads, 1 or more.
         bbox_roi_extractor: Config of the extractor of box features, for all stages or one for each.
         bbox_head: Config of the box head, for all stages or one for each, with `reg_class_agnostic=True`.
-        mask_roi_extractor: Config of the one extractor of mask features; None without masks.
-        mask_head: Config of the one mask head; None without masks.
-        stage_loss_weights: What each stage's losses are multiplied by, 0 or more; None for ones.
-        train_cfg: One config for each stage with `assigner` and `pos_weight`, the first also with `sampler` and, for
-            masks, `mask_size`; None for a model that is not trained.
-        test_cfg: Score threshold, NMS, boxes kept and mask threshold.
+        mask_roi_extractor: Config of the extractor of mask features; None means no masks.
+        mask_head: Config of the mask head; None means no masks.
+        stage_loss_weights: Loss weight of each stage, 0 or more; None means ones.
+        train_cfg: One config for each stage with `assigner` and `pos_weight`. The first stage also needs `sampler` and,
+            for masks, `mask_size`. None means a model that is not trained.
+        test_cfg: Score threshold, NMS, boxes per image and mask threshold.
         init_cfg: Initialiser config of mmengine.
 
     Raises:
-        TypeError: An argument is of the wrong kind.
-        ValueError: A list has not one entry for each stage, a box head is not class-agnostic or predicts no deltas, a
-            later stage is told to sample, or the mask branch is incomplete.
+        TypeError: An argument has the wrong type.
+        ValueError: A list does not have one entry per stage, a box head is not class-agnostic or predicts no deltas, a
+            later stage has a sampler, or the mask branch is incomplete.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/roi_heads/cascade_rcnn.py.
     """
@@ -107,18 +107,18 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
             coder = getattr(head, 'bbox_coder', None)
             if not isinstance(coder, DeltaXYWHBBoxCoder):
                 raise ValueError(
-                    f'bbox_head[{stage}] has the box coder {type(coder).__name__}, but every box is refined by four '
+                    f'bbox_head[{stage}] has the box coder {type(coder).__name__}, but stages refine boxes by four '
                     'deltas; use a head with DeltaXYWHBBoxCoder, such as Shared4Conv1FCBBoxHead'
                 )
             if head.custom_activation or head.custom_cls_channels:
                 raise ValueError(
-                    f'bbox_head[{stage}] has the loss {type(head.loss_cls).__name__}, whose scores are no softmax; the '
+                    f'bbox_head[{stage}] has the loss {type(head.loss_cls).__name__}, whose scores are not a softmax; '
                     'stages average softmax probabilities, so use CrossEntropyLoss'
                 )
 
     def init_assigner_sampler(self) -> None:
-        """Build every stage's assigner and the first one's sampler."""
-        self.current_stage = 0  # a sampler that looks at losses asks which stage it samples for
+        """Build the assigner of every stage and the sampler of the first."""
+        self.current_stage = 0  # read by samplers that depend on losses
         stages = self.train_cfg or []
         self.bbox_assigner = [MMDET_TASK_UTILS.build(stage['assigner']) for stage in stages]
         self.bbox_sampler: Any = None
@@ -133,21 +133,21 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
         Args:
             x: Feature maps of all levels, each of shape (images, channels, height, width).
             rpn_results_list: The proposals of each image.
-            batch_data_samples: The objects and sizes of each image.
+            batch_data_samples: The ground truth and size of each image.
         """
-        objects, ignored, metas = unpack_gt_instances(batch_data_samples)
+        ground_truth, ignored, metas = unpack_gt_instances(batch_data_samples)
         proposals = [found.bboxes for found in rpn_results_list]
-        sampled = sample(x, proposals, objects, ignored, assigner=self.bbox_assigner[0], sampler=self.bbox_sampler)
+        sampled = sample(x, proposals, ground_truth, ignored, assigner=self.bbox_assigner[0], sampler=self.bbox_sampler)
         losses: dict[str, Tensor] = {}
         deltas, samples = self._add_box_losses(0, x, sampled, losses), sampled
         for stage in range(1, self.num_stages):
             coder = self.bbox_head[stage - 1].bbox_coder
             refined = refine([found.priors for found in samples], deltas, coder=coder, metas=metas)
             kept = [without_empty(boxes) for boxes in refined]
-            samples = match_all(kept, objects, ignored, assigner=self.bbox_assigner[stage])
+            samples = match_all(kept, ground_truth, ignored, assigner=self.bbox_assigner[stage])
             deltas = self._add_box_losses(stage, x, samples, losses)
         if self.with_mask:
-            losses.update(self.mask_losses(x, sampled, objects, train_cfg=self.train_cfg[0]))
+            losses.update(self.mask_losses(x, sampled, ground_truth, train_cfg=self.train_cfg[0]))
         return losses
 
     def predict_bbox(
@@ -158,14 +158,14 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
         rcnn_test_cfg: Mapping[str, Any] | None,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Return the detections of each image, or where `rcnn_test_cfg` is None all boxes and their scores.
+        """Return the detections of each image, or all boxes with their scores if `rcnn_test_cfg` is None.
 
         Args:
             x: Feature maps of all levels.
             batch_img_metas: Size and scale of each image.
             rpn_results_list: The proposals of each image.
-            rcnn_test_cfg: Score threshold, NMS and boxes kept; None for a caller that merges several views itself.
-            rescale: Whether the boxes are those of the image before it was resized.
+            rcnn_test_cfg: Score threshold, NMS and boxes per image; None means neither threshold nor NMS.
+            rescale: Whether boxes are scaled back to the image before it was resized.
         """
         last = self.bbox_head[-1]
         results: list[InstanceData]
@@ -193,7 +193,7 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
     def forward(
         self, x: Sequence[Tensor], rpn_results_list: Sequence[InstanceData], batch_data_samples: Sequence[DetDataSample]
     ) -> tuple[list[Tensor], ...]:
-        """Return logits, box deltas and, with a mask branch, mask probabilities, a list over the images of each.
+        """Return logits, box deltas and, with a mask branch, mask probabilities, each as a list over the images.
 
         Args:
             x: Feature maps of all levels.
@@ -215,13 +215,13 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
     def _add_box_losses(
         self, stage: int, x: Sequence[Tensor], samples: Sequence[SamplingResult], losses: dict[str, Tensor]
     ) -> Tensor:
-        """Put the losses of a stage into `losses` and return its deltas."""
+        """Add the losses of a stage to `losses` and return its deltas."""
         rois = bbox2roi([found.priors for found in samples])
         outputs = self._bbox_forward(stage, x, rois)
         logits, deltas = outputs['cls_score'], outputs['bbox_pred']
         found = self.bbox_head[stage].loss_and_target(logits, deltas, rois, samples, self.train_cfg[stage])['loss_bbox']
         if not len(rois):
-            # mmdet leaves this one out, and then the processes of a distributed training disagree about the graph.
+            # mmdet has no loss_cls without boxes; in distributed training all processes need the same graph.
             found['loss_cls'] = logits.sum()
         for name, value in found.items():
             losses[f's{stage}.{name}'] = value * self.stage_loss_weights[stage] if 'loss' in name else value
@@ -230,7 +230,7 @@ class Detectron2CascadeRoIHead(SingleMaskRoIHead):
     def _cascade(
         self, x: Sequence[Tensor], rpn_results_list: Sequence[InstanceData], metas: Metas
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Return of each image the boxes that enter the last stage, its deltas for them and the mean logits."""
+        """Return the input boxes of the last stage, the mean logits and the last deltas, each per image."""
         boxes = [get_box_tensor(found.bboxes) for found in rpn_results_list]
         stages = []
         for stage, head in enumerate(self.bbox_head):

@@ -1,4 +1,4 @@
-"""A RoI head's mask branch that exists once, however many box heads there are."""
+"""A base class for RoI heads with a single mask branch for all box heads."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from resnest_mm.detection.cascade.stages import split_like
 
 
 class SingleMaskRoIHead(BaseRoIHead):
-    """RoI head with one extractor and one head for masks, or neither; what it does with boxes is up to a subclass."""
+    """RoI head with one extractor and one head for masks, or neither; a subclass implements the box heads."""
 
     def init_mask_head(self, mask_roi_extractor: Mapping[str, Any], mask_head: Mapping[str, Any]) -> None:
-        """Build the extractor and the head."""
+        """Build the mask extractor and the mask head."""
         self.mask_roi_extractor = MMDET_MODELS.build(mask_roi_extractor)
         self.mask_head = MMDET_MODELS.build(mask_head)
 
@@ -29,21 +29,22 @@ class SingleMaskRoIHead(BaseRoIHead):
         self,
         x: Sequence[Tensor],
         samples: Sequence[SamplingResult],
-        objects: Sequence[InstanceData],
+        ground_truth: Sequence[InstanceData],
         *,
         train_cfg: ConfigDict,
     ) -> dict[str, Tensor]:
-        """Return the loss of the masks of all positive samples.
+        """Return the mask loss of all positive samples.
 
         Args:
             x: Feature maps of all levels.
-            samples: Boxes of each image matched to its objects.
-            objects: The objects of each image, with masks.
-            train_cfg: `mask_size`, the side of a predicted mask.
+            samples: Boxes of each image, matched to its ground truth.
+            ground_truth: Ground truth of each image, with masks.
+            train_cfg: Has `mask_size`, the side of a predicted mask.
         """
         logits = self._mask_forward(x, bbox2roi([found.pos_priors for found in samples]))['mask_preds']
-        losses: dict[str, Tensor] = self.mask_head.loss_and_target(logits, samples, objects, train_cfg)['loss_mask']
-        return losses
+        losses = self.mask_head.loss_and_target(logits, samples, ground_truth, train_cfg)
+        mask_loss: dict[str, Tensor] = losses['loss_mask']
+        return mask_loss
 
     def predict_mask(
         self,
@@ -58,7 +59,7 @@ class SingleMaskRoIHead(BaseRoIHead):
             x: Feature maps of all levels.
             batch_img_metas: Size and scale of each image.
             results_list: The detections, with boxes in pixels of the resized images.
-            rescale: Whether boxes and masks become those of the image before it was resized.
+            rescale: Whether boxes and masks are scaled back to the image before it was resized.
         """
         rois = bbox2roi([found.bboxes for found in results_list])
         results: list[InstanceData]

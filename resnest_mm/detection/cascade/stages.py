@@ -1,4 +1,4 @@
-"""What happens around the stages of a cascade, for the images of a batch: sample, refine, match, average."""
+"""The steps between the stages of a cascade, for a batch of images: sample, refine, match, average."""
 
 from __future__ import annotations
 
@@ -18,70 +18,70 @@ Ignored = Sequence[InstanceData | None]
 def sample(
     x: Sequence[Tensor],
     boxes: Sequence[Tensor],
-    objects: Sequence[InstanceData],
+    ground_truth: Sequence[InstanceData],
     ignored: Ignored,
     *,
     assigner: Any,
     sampler: Any,
 ) -> list[SamplingResult]:
-    """Return the boxes that the first stage is trained on, matched to objects.
+    """Return the training samples of the first stage, matched to the ground truth.
 
     Args:
-        x: Feature maps of all levels, for samplers that look at them.
+        x: Feature maps of all levels, for samplers that use them.
         boxes: Proposals of each image in pixels, shape (N, 4).
-        objects: Objects of each image.
-        ignored: Regions of each image that the assigner may be told to leave out.
+        ground_truth: Ground truth of each image.
+        ignored: Ignored regions of each image, for assigners that use them.
         assigner: mmdet's assigner of the first stage.
         sampler: mmdet's sampler of the first stage.
     """
     samples = []
     for index, found in enumerate(boxes):
         given = InstanceData(priors=found)
-        assigned = assigner.assign(given, objects[index], ignored[index])
+        assigned = assigner.assign(given, ground_truth[index], ignored[index])
         features = [level[index : index + 1] for level in x]
-        samples.append(sampler.sample(assigned, given, objects[index], feats=features))
+        samples.append(sampler.sample(assigned, given, ground_truth[index], feats=features))
     return samples
 
 
 def match_all(
-    boxes: Sequence[Tensor], objects: Sequence[InstanceData], ignored: Ignored, *, assigner: Any
+    boxes: Sequence[Tensor], ground_truth: Sequence[InstanceData], ignored: Ignored, *, assigner: Any
 ) -> list[SamplingResult]:
-    """Return all boxes matched to objects: none is left out by chance, and no object is added as a box.
+    """Return all boxes matched to the ground truth, without random sampling and without adding ground truth boxes.
 
     Args:
         boxes: Boxes of each image in pixels, shape (N, 4).
-        objects: Objects of each image.
-        ignored: Regions of each image that the assigner may be told to leave out.
+        ground_truth: Ground truth of each image.
+        ignored: Ignored regions of each image, for assigners that use them.
         assigner: mmdet's assigner of the stage.
     """
     samples = []
     for index, found in enumerate(boxes):
         given = InstanceData(priors=found)
-        assigned = assigner.assign(given, objects[index], ignored[index])
-        samples.append(PseudoSampler().sample(assigned, given, objects[index]))
+        assigned = assigner.assign(given, ground_truth[index], ignored[index])
+        samples.append(PseudoSampler().sample(assigned, given, ground_truth[index]))
     return samples
 
 
 def refine(boxes: Sequence[Tensor], deltas: Tensor, *, coder: Any, metas: Sequence[Mapping[str, Any]]) -> list[Tensor]:
-    """Return the boxes that a stage makes of those it was given, without gradient and inside their images.
+    """Return the boxes that a stage refines, without gradient and clipped to their images.
 
     Args:
         boxes: Boxes of each image in pixels, shape (N, 4).
-        deltas: What the stage predicts for each box, the same for all classes, shape (sum of N, 4).
+        deltas: Predicted deltas of each box, the same for all classes, shape (sum of N, 4).
         coder: mmdet's box coder of the stage.
-        metas: Of each image `img_shape`, its height and width without padding, in pixels.
+        metas: The `img_shape` of each image, its height and width without padding, in pixels.
     """
     refined = []
     for before, change, meta in zip(boxes, split_like(deltas.detach(), boxes), metas, strict=True):
         before = get_box_tensor(before).detach()
-        # Coordinates in large images need more digits than the half precision in which a network may predict.
+        # Half precision, in which a network may predict, has too few digits for coordinates in large images.
         after = coder.decode(before, change.to(before.dtype), max_shape=meta['img_shape'])
         refined.append(get_box_tensor(after))
     return refined
 
 
 def without_empty(boxes: Tensor) -> Tensor:
-    """Return the boxes that have a width and a height.
+    """Return the boxes whose width and height are above 0.
 
     Args:
         boxes: Boxes in pixels, shape (N, 4).
@@ -90,22 +90,22 @@ def without_empty(boxes: Tensor) -> Tensor:
 
 
 def mean_probability_logits(stages: Sequence[Tensor]) -> Tensor:
-    """Return logits whose softmax is the mean over the stages of the softmax of theirs.
+    """Return logits whose softmax is the mean of the stages' softmax probabilities.
 
-    The softmax of the mean logits would be the stages' geometric mean instead, normalised.
+    The mean of the logits would give the normalised geometric mean instead.
 
     Args:
-        stages: The logits of each stage, all of one shape (N, classes + 1).
+        stages: The logits of each stage, all of shape (N, classes + 1).
     """
     logs = torch.stack([logits.log_softmax(-1) for logits in stages])
     return logs.logsumexp(0) - math.log(len(stages))
 
 
 def split_like(joined: Tensor, images: Sequence[Sized]) -> list[Tensor]:
-    """Return the part of each image.
+    """Split the rows of a batch into the rows of each image.
 
     Args:
-        joined: The rows of all images, one image behind the other.
-        images: Something of each image that has as many entries as the image has rows.
+        joined: The rows of all images, one image after another.
+        images: One object per image, whose length is the image's number of rows.
     """
     return list(torch.split(joined, [len(image) for image in images]))

@@ -1,4 +1,4 @@
-"""One panoptic map out of instances and a semantic map, by detectron2's rules."""
+"""Merge instances and a semantic segmentation into a panoptic segmentation, by detectron2's rules."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ DEFAULTS: Final[Mapping[str, float]] = {'score_thr': 0.5, 'mask_overlap': 0.5, '
 
 @MODELS.register_module()
 class Detectron2FusionHead(BasePanopticFusionHead):
-    """Instances above a score, the best first, and stuff on the pixels that they leave.
+    """Merge instances, the one with the highest score first, and fill the free pixels with stuff.
 
-    An instance is left out where its score is below `score_thr`, or where more than the share `mask_overlap` of its
-    pixels is taken. It gets the pixels that are free. A kind of stuff gets the free pixels of its label, unless they
-    are fewer than `stuff_area_limit`. The rest is void. mmdet's `HeuristicFusionHead` has no least score, so that it
-    takes every box of a detector that is also evaluated on boxes.
+    An instance gets the free pixels of its mask. It is skipped if its score is below `score_thr`, or if more than the
+    fraction `mask_overlap` of its pixels is not free. A stuff class gets the free pixels with its label; it is skipped
+    if these are fewer than `stuff_area_limit`. The other pixels are void. mmdet's `HeuristicFusionHead` has no score
+    threshold, so it would use all boxes of a detector that is also evaluated on boxes.
 
     Args:
-        num_things_classes: Classes of things, at least 1; they are the labels 0 and more.
-        num_stuff_classes: Classes of stuff, at least 1; they are the labels behind those of the things.
-        test_cfg: `score_thr` and `mask_overlap`, both 0 to 1, and `stuff_area_limit` in pixels; what is missing has
-            detectron2's values 0.5, 0.5 and 4096.
-        init_cfg: Initialiser config of mmengine; there is nothing to initialise.
+        num_things_classes: Number of thing classes, at least 1; their labels start at 0.
+        num_stuff_classes: Number of stuff classes, at least 1; their labels follow those of things.
+        test_cfg: `score_thr` and `mask_overlap`, both 0 to 1, and `stuff_area_limit` in pixels. The defaults are those
+            of detectron2: 0.5, 0.5 and 4096.
+        init_cfg: Initialiser config of mmengine; the head has no weights.
 
     Raises:
-        TypeError: A number is not one.
-        ValueError: A number is out of range, or `test_cfg` has another key.
+        TypeError: A value is not a number.
+        ValueError: A number is out of range, or `test_cfg` has an unknown key.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/meta_arch/panoptic_fpn.py.
     """
@@ -64,27 +64,27 @@ class Detectron2FusionHead(BasePanopticFusionHead):
         return int(self.num_classes)
 
     def loss(self) -> dict[str, Tensor]:
-        """Return nothing: there is nothing to train."""
+        """Return no losses, since the head has no weights."""
         return {}
 
     def stuff_labels(self, logits: Tensor) -> Tensor:
-        """Return the label of stuff of every pixel, and `void` where it is a thing.
+        """Return the stuff label of every pixel, and `void` on things.
 
         Args:
-            logits: Of the semantic head, things first, [stuff + 1, H, W].
+            logits: Logits of the semantic head, [stuff + 1, H, W]; channel 0 is things.
 
         Shape:
             output [H, W], int64.
         """
-        kinds = logits.argmax(0)
-        return torch.where(kinds > 0, kinds + self.num_things_classes - 1, self.void)
+        classes = logits.argmax(0)
+        return torch.where(classes > 0, classes + self.num_things_classes - 1, self.void)
 
     def predict(self, mask_results_list: Sequence[InstanceData], seg_preds_list: Sequence[Tensor]) -> list[PixelData]:
-        """Return the panoptic map of each image, in mmdet's numbers: label + 1000 x instance, which counts from 1.
+        """Return the panoptic segmentation of each image in mmdet's encoding, label + 1000 * instance number.
 
         Args:
             mask_results_list: `scores`, `labels` and `masks` [instances, H, W] of each image.
-            seg_preds_list: Logits of the semantic head, things first, [stuff + 1, H, W] of each image.
+            seg_preds_list: Logits of the semantic head for each image, [stuff + 1, H, W]; channel 0 is things.
         """
         return [
             PixelData(sem_seg=self._fuse(instances, logits)[None])
@@ -108,7 +108,7 @@ class Detectron2FusionHead(BasePanopticFusionHead):
             free &= ~mask
         for label, pixels in enumerate(torch.bincount(stuff[free]).tolist()):
             if pixels and pixels >= self.test_cfg['stuff_area_limit']:
-                result[free & (stuff == label)] = label  # where it is void, nothing changes
+                result[free & (stuff == label)] = label  # for the void label this changes nothing
         return result
 
 
@@ -116,11 +116,11 @@ def _checked(test_cfg: Mapping[str, Any] | None) -> dict[str, float]:
     settings = {**DEFAULTS, **(test_cfg or {})}
     unknown = sorted(settings.keys() - DEFAULTS.keys())
     if unknown:
-        raise ValueError(f'test_cfg.panoptic has {unknown[0]!r}, which is not known; known are {sorted(DEFAULTS)}')
+        raise ValueError(f'test_cfg.panoptic has {unknown[0]!r}, which is unknown; allowed are {sorted(DEFAULTS)}')
     for name, value in settings.items():
         most = math.inf if name == 'stuff_area_limit' else 1
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise TypeError(f'test_cfg.panoptic.{name}={value!r} is no number')
+            raise TypeError(f'test_cfg.panoptic.{name}={value!r} must be a number')
         if not 0 <= value <= most:
             raise ValueError(f'test_cfg.panoptic.{name}={value!r} is out of range; allowed is 0 to {most}')
     return settings

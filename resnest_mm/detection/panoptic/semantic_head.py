@@ -1,4 +1,4 @@
-"""The semantic branch of Panoptic FPN as the ResNeSt authors trained it."""
+"""The semantic head of Panoptic FPN, as the ResNeSt authors trained it."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from resnest_mm.models.arguments.checks import integer
 from resnest_mm.registry import MODELS
 
 CONVS: Final = (1, 1, 2, 3)
-"""Convolutions for the maps of stride 4, 8, 16 and 32; each but the first map's doubles its size."""
+"""Number of convolutions for the feature maps of stride 4, 8, 16 and 32; after stride 4 each doubles the resolution."""
 STRIDE: Final = 4
-"""Of the logits, in pixels of the image."""
+"""Stride of the logits in pixels of the image."""
 
 
 @MODELS.register_module()
 class Detectron2SemanticHead(BaseSemanticHead):
-    """One label for all things and one for each kind of stuff, from the four finest maps of a pyramid.
+    """Predict one class for all things and one for each stuff class, from the four finest feature maps of an FPN.
 
-    The convolutions have neither norm nor bias. The loss is taken at the full resolution of the image. mmdet's
-    `PanopticFPNHead` has biases, takes it at a quarter, and numbers the things last: here label 0 is "things" and stuff
-    is 1 to `num_stuff_classes`. Keys of the state dict are those of mmdet's head.
+    Label 0 is "things", and stuff has the labels 1 to `num_stuff_classes`. The convolutions have neither norm nor bias.
+    The loss is computed at the full resolution of the image. mmdet's `PanopticFPNHead` has biases, computes the loss at
+    a quarter of the resolution, and has the label of things last. The keys of the state dict are those of mmdet's head.
 
     Args:
-        num_stuff_classes: Kinds of stuff, at least 1; COCO has 53.
-        in_channels: Channels of each map, at least 1.
+        num_stuff_classes: Number of stuff classes, at least 1; COCO has 53.
+        in_channels: Channels of each feature map, at least 1.
         inner_channels: Channels of the convolutions, at least 1.
-        loss_seg: Config of the loss, which takes logits [N, C, H, W] and labels [N, H, W] and has an `ignore_index`;
-            None for the cross entropy averaged over the labelled pixels, with the weight 0.5.
-        init_cfg: Initialiser config of mmengine; None for Kaiming's.
+        loss_seg: Config of a loss for logits [N, C, H, W] and labels [N, H, W] with an `ignore_index`. None means cross
+            entropy averaged over the labelled pixels, with weight 0.5.
+        init_cfg: Initialiser config of mmengine; None means Kaiming.
 
     Shape:
-        input at least four maps, [N, in_channels, H / s, W / s] at the strides s of 4, 8, 16 and 32; logits
+        input at least four feature maps [N, in_channels, H / s, W / s] with the strides s of 4, 8, 16 and 32; logits
         [N, num_stuff_classes + 1, H / 4, W / 4].
 
     Raises:
-        TypeError: A number is no integer.
+        TypeError: A number is not an integer.
         ValueError: A number is below 1.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/meta_arch/semantic_seg.py.
@@ -81,32 +81,32 @@ class Detectron2SemanticHead(BaseSemanticHead):
         self.conv_logits = nn.Conv2d(inner_channels, self.num_classes, 1)
 
     def init_weights(self) -> None:
-        """Initialise the classifier as the convolutions, which start with Kaiming's normal weights by themselves."""
+        """Initialise the classifier with Kaiming's normal weights, like the convolutions."""
         super().init_weights()
         if self.init_cfg is None:
             kaiming_init(self.conv_logits)
 
     def forward(self, x: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Return `seg_preds`, the logits, and `seg_feats`, what the classifier reads.
+        """Return `seg_preds`, the logits, and `seg_feats`, the input of the classifier.
 
         Args:
-            x: Maps of the pyramid, the finest first.
+            x: Feature maps of the FPN, the finest first.
         """
         if len(x) < len(CONVS):
-            raise ValueError(f'x has {len(x)} maps, but the head reads {len(CONVS)}; give the neck four levels or more')
+            raise ValueError(f'x has {len(x)} feature maps and must have {len(CONVS)} or more: num_outs of the neck')
         features = sum(layer(level) for layer, level in zip(self.conv_upsample_layers, x, strict=False))
         return {'seg_preds': self.conv_logits(features), 'seg_feats': features}  # [N, C, H/4, W/4]
 
     def loss(self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Return `loss_seg`, taken at every pixel of the padded images.
+        """Return `loss_seg`, computed at the full resolution of the padded images.
 
         Args:
-            x: Maps of the pyramid, the finest first.
-            batch_data_samples: The labels of each image as `gt_sem_seg`: 0 for things, 1 and more for stuff, the
-                loss's `ignore_index` for neither.
+            x: Feature maps of the FPN, the finest first.
+            batch_data_samples: The `gt_sem_seg` of each image: 0 for things, 1 or more for stuff, `ignore_index` for
+                neither.
 
         Raises:
-            ValueError: Labels are missing, of another size than the padded image, or out of range.
+            ValueError: Labels are missing, out of range, or do not have the size of the padded image.
         """
         logits = self(x)['seg_preds']
         labels = self._labels(batch_data_samples, size=(STRIDE * logits.shape[-2], STRIDE * logits.shape[-1]))
@@ -130,6 +130,6 @@ class Detectron2SemanticHead(BaseSemanticHead):
         if known.numel() and not 0 <= int(known.min()) <= int(known.max()) < self.num_classes:
             raise ValueError(
                 f'a semantic label is {int(known.max())}, but 0 is things, stuff is 1 to {self.num_stuff_classes} and '
-                f'{self.loss_seg.ignore_index} neither; tools/make_stuff_maps.py writes such maps from panoptic ones'
+                f'{self.loss_seg.ignore_index} neither; tools/make_stuff_maps.py writes such label maps'
             )
         return labels

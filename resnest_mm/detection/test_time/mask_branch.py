@@ -1,4 +1,4 @@
-"""The two halves of a two-stage detector's mask branch: maps for given boxes, and masks from given maps."""
+"""The mask branch of a two-stage detector in two steps: predict probabilities for boxes, and paste them as masks."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _KNOWN: Final = tuple(head.predict_mask for head in (StandardRoIHead, CascadeRoI
 
 
 def check_two_stages(detector: nn.Module) -> None:
-    """Refuse a detector whose prediction is not proposals, then boxes, then plain mask maps.
+    """Refuse a detector that does not predict proposals, then boxes, then masks in the ways known here.
 
     Args:
-        detector: The detector, built.
+        detector: The built detector.
 
     Raises:
-        ValueError: It is of one stage or panoptic, or it predicts in a way of its own.
+        ValueError: The detector has one stage, is panoptic, or has its own way of prediction.
     """
     name = type(detector).__name__
     if not isinstance(detector, TwoStageDetector) or getattr(detector, 'rpn_head', None) is None:
-        raise ValueError(f'module={name} has no stage of proposals; for boxes only, mmdet.DetTTAModel takes it')
+        raise ValueError(f'module={name} has no RPN; use mmdet.DetTTAModel, which merges boxes only')
     if type(detector).predict is not TwoStageDetector.predict:
-        raise ValueError(f'module={name} predicts more than boxes and masks, or in a way of its own; test it without')
+        raise ValueError(f'module={name} has its own way of prediction, which cannot be merged; test it without --tta')
     head = detector.roi_head
     own_masks = head.with_mask and type(head).predict_mask not in _KNOWN
     if own_masks or type(head).predict is not BaseRoIHead.predict:
         raise ValueError(
-            f'module={name} has a {type(head).__name__}, which predicts in its own way; known are StandardRoIHead, '
-            'CascadeRoIHead and resnest_mm.Detectron2CascadeRoIHead'
+            f'module={name} has a {type(head).__name__}, which has its own way of prediction; allowed are '
+            'StandardRoIHead, CascadeRoIHead and resnest_mm.Detectron2CascadeRoIHead'
         )
 
 
-def mask_maps(head: Any, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the probability maps of each mask head: one head, or one for each stage of a cascade.
+def predict_mask_probabilities(head: Any, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the mask probabilities of each mask head: of a single one, or of one for each stage of a cascade.
 
     Args:
         head: RoI head with masks.
         features: Feature maps of a batch.
-        boxes: Boxes in each of its images, (x1, y1, x2, y2) in pixels of the network's input, [N, 4] each.
+        boxes: Boxes in each image, (x1, y1, x2, y2) in pixels of the network's input, [N, 4] each.
 
     Shape:
-        What is yielded: [sum of N, classes or 1, height, width of a map].
+        each output [sum of N, classes or 1, mask height, mask width].
     """
     rois = bbox2roi(list(boxes))
     for extractor, mask_head in _branches(head):
@@ -57,21 +57,21 @@ def mask_maps(head: Any, features: Sequence[Tensor], boxes: Sequence[Tensor]) ->
         yield mask_head(head.shared_head(pooled) if head.with_shared_head else pooled).sigmoid()
 
 
-def add_masks(head: Any, results: InstanceData, maps: Tensor | None, *, image_size: tuple[int, int]) -> None:
-    """Paste maps into the image and give the masks to the results.
+def add_masks(head: Any, results: InstanceData, probabilities: Tensor | None, *, image_size: tuple[int, int]) -> None:
+    """Paste mask probabilities into the image and add the masks to the results.
 
     Args:
-        head: RoI head with masks; its `test_cfg.mask_thr_binary` is the least probability of a pixel in a mask.
+        head: RoI head with masks; `test_cfg.mask_thr_binary` is its threshold for the probability of a pixel.
         results: Boxes in the image's coordinates, and labels.
-        maps: Their probability maps, [N, classes or 1, height, width of a map]; None where there are no boxes.
+        probabilities: Their mask probabilities, [N, classes or 1, mask height, mask width]; None without boxes.
         image_size: Height and width of the image, pixels.
     """
     metainfo: Mapping[str, Any] = {'ori_shape': image_size, 'scale_factor': (1.0, 1.0)}
     *_, (_, mask_head) = _branches(head)
-    # As an array, because mmdet makes a new tensor of it and torch advises against that for tensors.
-    given = None if maps is None else maps.cpu().numpy()
+    # As an array: mmdet converts it to a tensor, and torch warns if it is a tensor already.
+    array = None if probabilities is None else probabilities.cpu().numpy()
     (pasted,) = mask_head.predict_by_feat(
-        (given,), [results], [metainfo], rcnn_test_cfg=head.test_cfg, rescale=True, activate_map=True
+        (array,), [results], [metainfo], rcnn_test_cfg=head.test_cfg, rescale=True, activate_map=True
     )
     results.masks = pasted.masks
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation for two-stage detectors, boxes and masks."""
+"""Test-time augmentation of boxes and masks for two-stage detectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from resnest_mm.detection.test_time.mask_branch import add_masks, check_two_stages, mask_maps
+from resnest_mm.detection.test_time.mask_branch import add_masks, check_two_stages, predict_mask_probabilities
 from resnest_mm.detection.test_time.views import View, mean_of, merge_boxes
 from resnest_mm.models.arguments.checks import boolean, integer, probability
 from resnest_mm.registry import MODELS
@@ -26,26 +26,25 @@ _NMS: Final = MappingProxyType({'type': 'nms', 'iou_threshold': 0.5})
 class DetMaskTTAModel(BaseTTAModel):
     """Detect in several resized and flipped views of an image, and merge boxes and masks.
 
-    Every view goes through the box branch. Its boxes are brought back to the image, and one class-wise NMS goes over
-    those of all views. The boxes that remain are brought into every view, and the maps that the mask branch predicts
-    there are averaged, over the views and over the mask heads of a cascade. A detector without masks ends with the
-    boxes. Other than mmdet's `DetTTAModel` it may stand behind a pipeline that resizes twice.
+    The box branch runs on every view. Its boxes are transformed back to the image, and a class-wise NMS merges the
+    boxes of all views. Then the merged boxes are transformed to every view, where the mask branch runs on them. The
+    mask probabilities are averaged over the views and over the mask heads of a cascade. A detector without masks
+    returns the merged boxes. Unlike mmdet's `DetTTAModel`, this model allows a pipeline that resizes twice.
 
     Args:
-        module: Detector, or its config: a two-stage one whose RoI head predicts as mmdet's `StandardRoIHead` or
-            `CascadeRoIHead` does.
-        data_preprocessor: Config of the detector's preprocessor where its own config has none.
-        score_thr: A box of any view needs a higher score to be merged, in [0, 1). The detector's own threshold comes
-            before.
-        nms: Type and arguments of the NMS over all views; the plain one at IoU 0.5 by default.
-        max_per_img: Boxes to keep of an image at most, 1 or more.
-        keep_features: Whether the feature maps of all views wait in memory for the mask branch, about 100 bytes for a
-            pixel of a view. Without, the backbone runs twice on each view. A detector without masks never keeps them.
+        module: A two-stage detector, or its config, with a RoI head that predicts like mmdet's `StandardRoIHead` or
+            `CascadeRoIHead`.
+        data_preprocessor: Config of the data preprocessor if the detector's config has none.
+        score_thr: Only boxes with a higher score are merged, in [0, 1). The detector's own threshold is applied before.
+        nms: Type and arguments of the NMS over all views; None means plain NMS at IoU 0.5.
+        max_per_img: Largest number of boxes per image, at least 1.
+        keep_features: Whether to keep the feature maps of all views in memory for the mask branch, about 100 bytes per
+            pixel of a view. Otherwise the backbone runs twice on each view. Not used for a detector without masks.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument is out of range, a preprocessor is given beside a built module, or the detector predicts
-            in another way.
+        ValueError: An argument is out of range, a preprocessor is given with a built module, or the detector has its
+            own way of prediction.
 
     Source: `GeneralizedRCNNWithTTA` of detectron2-ResNeSt@54ec876.
 
@@ -88,9 +87,9 @@ class DetMaskTTAModel(BaseTTAModel):
         boolean('keep_features', keep_features)
         if isinstance(module, nn.Module) and data_preprocessor is not None:
             raise ValueError(
-                'data_preprocessor is given with a module that is built and has its own; give one of the two'
+                'data_preprocessor is given with a built module, which has its own; give only one of the two'
             )
-        # The base class writes the preprocessor into the config that it is given.
+        # The base class writes the preprocessor into this config.
         super().__init__(module if isinstance(module, nn.Module) else copy.deepcopy(module), data_preprocessor)
         check_two_stages(self.module)
         self.score_thr = score_thr
@@ -103,29 +102,29 @@ class DetMaskTTAModel(BaseTTAModel):
         """Return one merged prediction for each image.
 
         Args:
-            data: `inputs` and `data_samples`, each a list of views of lists of images, as `TestTimeAug` and
-                `pseudo_collate` make them.
+            data: `inputs` and `data_samples`, each a list over views of lists over images, as `TestTimeAug` and
+                `pseudo_collate` return them.
 
         Raises:
-            ValueError: A view is not the whole image, or does not say what it is of.
+            ValueError: A view is not the whole image, or its metainfo is incomplete.
         """
         batches = [
             {'inputs': inputs, 'data_samples': samples}
             for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True)
         ]
-        features, predictions = [], []
+        kept_features, predictions = [], []
         for batch in batches:
-            maps, samples = self._features(batch)
-            self._add_boxes(maps, samples)
+            features, samples = self._features(batch)
+            self._add_boxes(features, samples)
             predictions.append(samples)
-            features.append(maps if self.keep_features and self.module.with_mask else None)
+            kept_features.append(features if self.keep_features and self.module.with_mask else None)
         merged = self.merge_preds(list(zip(*predictions, strict=True)))
         if self.module.with_mask:
-            again = (
+            features_by_view = (
                 self._features(batch)[0] if kept is None else kept
-                for kept, batch in zip(features, batches, strict=True)
+                for kept, batch in zip(kept_features, batches, strict=True)
             )
-            self._add_masks(merged, again, predictions)
+            self._add_masks(merged, features_by_view, predictions)
         return merged
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -156,7 +155,7 @@ class DetMaskTTAModel(BaseTTAModel):
         return self.module.extract_feat(prepared['inputs']), prepared['data_samples']
 
     def _add_boxes(self, features: Sequence[Tensor], samples: Sequence[DetDataSample]) -> None:
-        """Predict boxes in one view of each image and put them down in the image's coordinates."""
+        """Predict boxes in one view of each image, in the image's coordinates."""
         head = self.module.roi_head
         views = [View.from_metainfo(sample.metainfo) for sample in samples]
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
@@ -178,21 +177,21 @@ class DetMaskTTAModel(BaseTTAModel):
         results = [sample.pred_instances for sample in merged]
         averages: Sequence[Tensor | None] = [None] * len(results)
         if any(len(result) for result in results):
-            average = mean_of(self._upright_maps(features, predictions, [result.bboxes for result in results]))
+            average = mean_of(self._upright_probabilities(features, predictions, [result.bboxes for result in results]))
             averages = torch.split(average, [len(result) for result in results])
-        for sample, result, maps in zip(merged, results, averages, strict=True):
-            add_masks(head, result, maps, image_size=View.from_metainfo(sample.metainfo).original)
+        for sample, result, probabilities in zip(merged, results, averages, strict=True):
+            add_masks(head, result, probabilities, image_size=View.from_metainfo(sample.metainfo).original)
 
-    def _upright_maps(
+    def _upright_probabilities(
         self,
         features: Iterator[Sequence[Tensor]],
         predictions: Sequence[Sequence[DetDataSample]],
         boxes: Sequence[Tensor],
     ) -> Iterator[Tensor]:
-        """Yield the maps of all images' boxes from each view and each mask head."""
+        """Yield the mask probabilities of all images' boxes, for each view and each mask head, without the flips."""
         for of_view, samples in zip(features, predictions, strict=True):
             views = [View.from_metainfo(sample.metainfo) for sample in samples]
             placed = [view.from_original(each) for view, each in zip(views, boxes, strict=True)]
-            for maps in mask_maps(self.module.roi_head, of_view, placed):
-                parts = torch.split(maps, [len(each) for each in boxes])
+            for probabilities in predict_mask_probabilities(self.module.roi_head, of_view, placed):
+                parts = torch.split(probabilities, [len(each) for each in boxes])
                 yield torch.cat([view.upright(part) for view, part in zip(views, parts, strict=True)])

@@ -1,4 +1,4 @@
-"""The geometry of test-time augmentation: boxes and mask maps between an image and its resized, mirrored versions."""
+"""The geometry of test-time augmentation: boxes and masks in an image and in its resized and flipped views."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from mmcv.ops import batched_nms
 from torch import Tensor
 
-_MIRRORED: Final[Mapping[str, tuple[bool, bool]]] = {
+_FLIPS: Final[Mapping[str, tuple[bool, bool]]] = {
     'horizontal': (True, False),
     'vertical': (False, True),
     'diagonal': (True, True),
@@ -19,34 +19,34 @@ _MIRRORED: Final[Mapping[str, tuple[bool, bool]]] = {
 
 @dataclass(frozen=True)
 class View:
-    """A version of an image: all of it, resized, then mirrored.
+    """A view of an image: the whole image, resized and then flipped.
 
     Args:
-        original: Height and width of the image file, pixels.
-        shape: Height and width of the version, pixels.
-        mirrored: Whether left and right are swapped, and whether top and bottom are.
+        original: Height and width of the image in pixels.
+        shape: Height and width of the view in pixels.
+        flipped: Whether the view is flipped horizontally, and whether vertically.
     """
 
     original: tuple[int, int]
     shape: tuple[int, int]
-    mirrored: tuple[bool, bool] = (False, False)
+    flipped: tuple[bool, bool] = (False, False)
 
     @classmethod
     def from_metainfo(cls, metainfo: Mapping[str, Any]) -> View:
-        """Read a view off what mmdet's transforms recorded.
+        """Return the view that the metainfo of mmdet's transforms describes.
 
-        The scale is that of the shapes: behind two resizes `scale_factor` tells of the second only.
+        The scale is computed from the shapes, because `scale_factor` is only that of the last resize.
 
         Args:
-            metainfo: `ori_shape`, `img_shape`, where the version was resized `scale_factor`, and where it is mirrored
-                `flip` and `flip_direction`.
+            metainfo: `ori_shape`, `img_shape`, `scale_factor` if the view is resized, and `flip` and `flip_direction`
+                if it is flipped.
 
         Raises:
-            ValueError: One of the shapes is missing, or the version is no resized image: it was padded or cropped.
+            ValueError: One of the shapes is missing, or the view is not the whole image but padded or cropped.
         """
         missing = [key for key in ('ori_shape', 'img_shape') if metainfo.get(key) is None]
         if missing:
-            raise ValueError(f'a view has no {missing[0]}; name it in the meta_keys of PackDetInputs in tta_pipeline')
+            raise ValueError(f'a view has no {missing[0]}; add it to meta_keys of PackDetInputs in tta_pipeline')
         original, shape = tuple(metainfo['ori_shape'][:2]), tuple(metainfo['img_shape'][:2])
         across, down = metainfo.get('scale_factor') or (1.0, 1.0)
         if not _is_whole(original, shape, (down, across)):
@@ -54,39 +54,39 @@ class View:
                 f'a view of {shape[0]}x{shape[1]} pixels does not have the shape of its {original[0]}x{original[1]} '
                 'image; tta_pipeline may only resize (keep_ratio=True) and flip, the data preprocessor pads'
             )
-        flipped = bool(metainfo.get('flip'))
-        return cls(original, shape, _MIRRORED[metainfo['flip_direction']] if flipped else (False, False))
+        is_flipped = bool(metainfo.get('flip'))
+        return cls(original, shape, _FLIPS[metainfo['flip_direction']] if is_flipped else (False, False))
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the version for one of the image, across and down."""
+        """Size of the view divided by the size of the image, horizontally and vertically."""
         return self.shape[1] / self.original[1], self.shape[0] / self.original[0]
 
     def from_original(self, boxes: Tensor) -> Tensor:
-        """Return where boxes of the image are in the version; (x1, y1, x2, y2), pixels. Shape: [N, 4] both."""
-        return self._mirror(boxes * boxes.new_tensor(self.scale).repeat(2))
+        """Transform boxes (x1, y1, x2, y2) from the image to the view, in pixels. Shape: both [N, 4]."""
+        return self._flip(boxes * boxes.new_tensor(self.scale).repeat(2))
 
     def to_original(self, boxes: Tensor) -> Tensor:
-        """Return where boxes of the version are in the image; (x1, y1, x2, y2), pixels. Shape: [N, 4] both."""
-        return self._mirror(boxes) / boxes.new_tensor(self.scale).repeat(2)
+        """Transform boxes (x1, y1, x2, y2) from the view to the image, in pixels. Shape: both [N, 4]."""
+        return self._flip(boxes) / boxes.new_tensor(self.scale).repeat(2)
 
-    def upright(self, maps: Tensor) -> Tensor:
-        """Return maps of objects in the version as they are in the image. Shape: [..., H, W] both."""
-        return maps.flip([axis for axis, mirrored in zip((-1, -2), self.mirrored, strict=True) if mirrored])
+    def upright(self, masks: Tensor) -> Tensor:
+        """Undo the flips for masks of boxes in the view. Shape: both [..., H, W]."""
+        return masks.flip([axis for axis, is_flipped in zip((-1, -2), self.flipped, strict=True) if is_flipped])
 
-    def _mirror(self, boxes: Tensor) -> Tensor:
-        mirrored = boxes.clone()
+    def _flip(self, boxes: Tensor) -> Tensor:
+        flipped = boxes.clone()
         for axis, size in ((0, self.shape[1]), (1, self.shape[0])):
-            if self.mirrored[axis]:
-                mirrored[:, axis], mirrored[:, axis + 2] = size - boxes[:, axis + 2], size - boxes[:, axis]
-        return mirrored
+            if self.flipped[axis]:
+                flipped[:, axis], flipped[:, axis + 2] = size - boxes[:, axis + 2], size - boxes[:, axis]
+        return flipped
 
 
 def _is_whole(original: Sequence[int], shape: Sequence[int], last_factors: Sequence[float]) -> bool:
-    """Return whether a shape is an image's, but for the rounding of two resizes or the exact factors of one."""
+    """Return whether a shape is that of the whole image after one or two resizes, up to rounding."""
     ranges = []
     for old, new, factor in zip(original, shape, last_factors, strict=True):
-        # The size before the last resize was rounded to a pixel, and that pixel was resized.
+        # The first resize rounds to whole pixels, and the last resize scales this rounding.
         slack = 1 + factor
         ranges.append(((new - slack) / old, (new + slack) / old))
     once = all(round(old * factor) == new for old, new, factor in zip(original, shape, last_factors, strict=True))
@@ -103,16 +103,16 @@ def merge_boxes(
     nms: Mapping[str, Any],
     max_per_img: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the boxes, scores and labels that a class-wise NMS leaves of all views' boxes, best first.
+    """Merge the boxes of all views by class-wise NMS, and return boxes, scores and labels, the best first.
 
     Args:
-        boxes: (x1, y1, x2, y2) in the image's pixels; cut at its border. Shape: [N, 4].
-        scores: Shape: [N].
+        boxes: Boxes (x1, y1, x2, y2) in pixels of the image, where they are clipped. Shape: [N, 4].
+        scores: Scores of the boxes. Shape: [N].
         labels: Class indices. Shape: [N].
-        image_size: Height and width of the image, pixels.
-        score_thr: A box needs a higher score.
-        nms: Type and arguments of the NMS, as mmcv's `batched_nms` takes them.
-        max_per_img: Boxes to keep at most.
+        image_size: Height and width of the image in pixels.
+        score_thr: Boxes with this score or a lower one are dropped.
+        nms: Type and arguments of the NMS for mmcv's `batched_nms`.
+        max_per_img: Largest number of boxes.
     """
     height, width = image_size
     boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
@@ -124,14 +124,14 @@ def merge_boxes(
     return merged[:max_per_img, :4], merged[:max_per_img, 4], labels[kept[:max_per_img]]
 
 
-def mean_of(maps: Iterable[Tensor]) -> Tensor:
-    """Return the mean of tensors of one shape, without holding them all.
+def mean_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape, without keeping all of them in memory.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There are no tensors.
     """
     total, count = torch.zeros(()), 0
-    for each in maps:
+    for each in tensors:
         total, count = (each.float() if count == 0 else total + each.float()), count + 1
     if count == 0:
         raise ValueError('there is nothing to average')

@@ -1,4 +1,4 @@
-"""The DeepLabV3 head with which the paper's segmentation models were trained."""
+"""The DeepLabV3 head of the paper's segmentation models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resnest_mm.segmentation.heads.encoding import ConvBlock, EncodingHead, Loss
 
 
 class ImagePool(ConvBlock):
-    """A 1x1 convolution, norm and ReLU of the mean over the whole image.
+    """Global average pooling of the image, then a 1x1 convolution, norm and ReLU.
 
     Args:
         in_channels: Input channels.
@@ -29,42 +29,41 @@ class ImagePool(ConvBlock):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one vector for each image."""
+        """Return one feature vector for each image."""
         pooled = self.conv(x.mean((2, 3), keepdim=True))
         return self.relu(normalize_pooled(self.bn, pooled, place='the DeepLabV3 head'))  # type: ignore[no-any-return]
 
 
 @MODELS.register_module()
 class DeepLabV3Head(EncodingHead):
-    """Atrous spatial pyramid pooling with a narrow projection, then a 3x3 convolution and the classifier.
+    """Atrous spatial pyramid pooling with a 1x1 projection, then a 3x3 convolution and the classifier.
 
-    mmseg's `ASPPHead` has no projection, twice the width, another order and channel-wise dropout.
+    mmseg's `ASPPHead` has no projection, twice the channels, another order of the branches and channel-wise dropout.
 
     Args:
-        in_channels: Channels of the map that is read, at least 1; 2048 for the last one of a full ResNeSt.
+        in_channels: Channels of the input feature map, at least 1; 2048 for the last one of a full ResNeSt.
         num_classes: Classes, at least 1.
         channels: Channels of every layer before the classifier, at least 1.
         rates: Dilations of the three 3x3 branches, at least 1 each.
-        in_index: Which of the maps is read; -1 is the last.
-        norm_cfg: Config of all norms; None means `dict(type='BN', requires_grad=True)`. Behind the image's pooling a
-            norm other than batch norm is replaced by a group norm with one group.
-        dropout_ratio: Drop probability in [0, 1) of every value before the classifier.
-        project_dropout_ratio: Drop probability in [0, 1) of every channel behind the projection.
-        align_corners: Whether corner pixels keep their place when logits are resized; also mmseg's segmentors use it.
-        loss_decode: Config of the loss or losses; None means cross entropy averaged over the pixels that are not
-            ignored.
-        ignore_index: Label of the pixels without loss, or None.
-        sampler: Config of mmseg's pixel sampler; None means all pixels.
-        out_channels: Channels of the logits: None means `num_classes`, 1 tells two classes apart by a sigmoid.
-        threshold: Probability in [0, 1) above which a single channel means its class; None means 0.3.
-        init_cfg: Initialisation for mmengine; None means PyTorch's own of every layer.
+        in_index: Index of the input feature map; -1 is the last.
+        norm_cfg: Config of all norms; None means `dict(type='BN', requires_grad=True)`. If it is not a batch norm, the
+            norm after the global pooling is a group norm with one group.
+        dropout_ratio: Drop probability in [0, 1) of each value before the classifier.
+        project_dropout_ratio: Drop probability in [0, 1) of each channel after the projection.
+        align_corners: Whether resizing aligns the centres of the corner pixels; mmseg's segmentors use it, too.
+        loss_decode: Config of the loss or losses; None means cross entropy averaged over the labelled pixels.
+        ignore_index: Label of ignored pixels, or None.
+        sampler: Config of a pixel sampler of mmseg; None means all pixels.
+        out_channels: Channels of the logits. None means `num_classes`; 1 means two classes with a sigmoid.
+        threshold: With one output channel, probability in [0, 1) above which a pixel has class 1; None means 0.3.
+        init_cfg: Initialisation for mmengine; None means torch's default for every layer.
 
     Shape:
-        input maps of which the one at `in_index` is [N, in_channels, H, W], output [N, out_channels, H, W].
+        input feature maps, the one at `in_index` [N, in_channels, H, W]; output [N, out_channels, H, W].
 
     Raises:
-        TypeError: On an unknown keyword or a value of the wrong type.
-        ValueError: On a value out of range, a contradiction, or a norm that cannot be honoured.
+        TypeError: A keyword is unknown, or an argument has the wrong type.
+        ValueError: An argument is out of range, two contradict each other, or the norm cannot be built.
 
     Source: arXiv:1706.05587; zhanghang1989/PyTorch-Encoding@ac74841, encoding/models/sseg/deeplab.py.
     """
@@ -120,9 +119,9 @@ class DeepLabV3Head(EncodingHead):
         self.convs = nn.Sequential(ConvBlock(channels, channels, kernel_size=3, norm=norm))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the classifier reads, [N, channels, H, W]."""
-        # Bilinear upsampling of a single value repeats it, whatever the corners do.
+        """Return the input of the classifier, [N, channels, H, W]."""
+        # Bilinear upsampling of a single value repeats it, with and without align_corners.
         pooled = self.image_pool(x).expand(-1, -1, *x.shape[2:])  # [N, C, H, W]
         pyramid = torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1)  # [N, 5*C, H, W]
-        maps: Tensor = self.convs(self.project_dropout(self.project(pyramid)))  # [N, C, H, W]
-        return maps
+        features: Tensor = self.convs(self.project_dropout(self.project(pyramid)))  # [N, C, H, W]
+        return features

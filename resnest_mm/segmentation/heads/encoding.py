@@ -1,4 +1,4 @@
-"""What PyTorch-Encoding's heads have in common and mmseg's have not: initial weights, dropout and loss."""
+"""The base class of PyTorch-Encoding's heads, which have other initial weights, dropout and loss than mmseg's."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LossConfig: TypeAlias = 'dict[str, Any] | Sequence[dict[str, Any]] | None'
 
 
 class ConvBlock(nn.Module):
-    """A convolution without bias, a norm and a ReLU, which start as PyTorch's layers do.
+    """A convolution without bias, a norm and a ReLU, with torch's default initialisation.
 
-    mmcv's `ConvModule` starts otherwise, and starts anew after an `init_cfg` was followed. The attribute names are the
-    checkpoint contract; `bn` keeps its whatever norm is inside.
+    mmcv's `ConvModule` has another initialisation, which it also repeats after that of an `init_cfg`. The attribute
+    names are part of every checkpoint's keys; `bn` keeps its name for norms of any type.
 
     Args:
         in_channels: Input channels.
         channels: Output channels.
         kernel_size: Side of the kernel, odd.
-        dilation: Distance of its taps; the padding keeps the size of the maps.
+        dilation: Dilation; the padding keeps the size of the feature map.
         norm: Builds the norm.
 
     Shape:
@@ -45,18 +45,18 @@ class ConvBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the rectified maps."""
+        """Return the features after the ReLU."""
         return self.relu(self.bn(self.conv(x)))  # type: ignore[no-any-return]
 
 
 class EncodingHead(BaseDecodeHead):
-    """A head with element-wise dropout before its classifier, PyTorch's initial weights, and a mean over known pixels.
+    """A head with element-wise dropout before its classifier and a loss averaged over the labelled pixels.
 
-    The arguments are those of the heads that derive from it, which say what they mean.
+    The arguments are explained in the subclasses.
 
     Raises:
-        TypeError: On a value of the wrong type.
-        ValueError: On a value out of range, a contradiction, or a norm that cannot be honoured.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is out of range, two contradict each other, or the norm cannot be built.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class EncodingHead(BaseDecodeHead):
         num_classes = integer('num_classes', num_classes, least=1)
         out_channels = _outputs(out_channels, num_classes)
         if isinstance(in_index, bool) or not isinstance(in_index, int):
-            raise TypeError(f'in_index={in_index!r} must be a whole number, which counts maps; -1 is the last')
+            raise TypeError(f'in_index={in_index!r} must be a whole number, the index of a feature map; -1 is the last')
         if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
             raise TypeError(f'ignore_index={ignore_index!r} must be a whole number, the label to ignore, or None')
         if threshold is not None:
             threshold = probability('threshold', threshold)
             if out_channels != 1:
                 raise ValueError(
-                    f'threshold={threshold} has no effect on {out_channels} output channels, of which the largest '
-                    'wins; remove it, or say out_channels=1'
+                    f'threshold={threshold} has no effect with {out_channels} output channels, whose largest logit '
+                    'decides; remove it, or set out_channels=1'
                 )
         dropout_ratio = probability('dropout_ratio', dropout_ratio)
         align_corners = boolean('align_corners', align_corners)
@@ -101,7 +101,7 @@ class EncodingHead(BaseDecodeHead):
             num_classes=num_classes,
             out_channels=out_channels,
             threshold=threshold,
-            dropout_ratio=0,  # mmseg's dropout takes out whole channels
+            dropout_ratio=0,  # mmseg's dropout is channel-wise
             norm_cfg=dict(norm_cfg),
             in_index=in_index,
             loss_decode=_losses(loss_decode, out_channels),
@@ -114,13 +114,13 @@ class EncodingHead(BaseDecodeHead):
         self.dropout = nn.Dropout(dropout_ratio) if dropout_ratio else None
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return the logits of every class at the size of the map that the head reads."""
+        """Return the logits at the resolution of the input feature map."""
         logits: Tensor = self.cls_seg(self.features(inputs[self.in_index]))
         return logits
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        """Return what the classifier reads, [N, channels, H, W]."""
+        """Return the input of the classifier, [N, channels, H, W]."""
 
 
 def _outputs(out_channels: int | None, num_classes: int) -> int:
@@ -134,7 +134,7 @@ def _outputs(out_channels: int | None, num_classes: int) -> int:
 
 def _losses(loss_decode: LossConfig, outputs: int) -> dict[str, Any] | list[dict[str, Any]]:
     if loss_decode is None:
-        # The softmax of a single channel is 1 and would teach nothing.
+        # The softmax of a single channel is always 1 and has no gradient.
         return {'type': 'mmseg.CrossEntropyLoss', 'use_sigmoid': outputs == 1, 'avg_non_ignore': True}
     entries = [loss_decode] if isinstance(loss_decode, dict) else loss_decode
     if not isinstance(entries, list | tuple) or not entries or not all(isinstance(entry, dict) for entry in entries):

@@ -1,4 +1,4 @@
-"""The plain head with which the paper's segmentation models were trained, alone or beside another one."""
+"""The FCN head of the paper's segmentation models, alone or as an auxiliary head."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ from resnest_mm.segmentation.heads.encoding import ConvBlock, EncodingHead, Loss
 
 @MODELS.register_module()
 class FCNHead(EncodingHead):
-    """One 3x3 convolution and the classifier; as `auxiliary_head` its official loss weight is 0.2.
+    """One 3x3 convolution and the classifier; the official loss weight as `auxiliary_head` is 0.2.
 
-    mmseg's `FCNHead` with `num_convs=1, concat_input=False` predicts the same but drops out whole channels.
+    mmseg's `FCNHead` with `num_convs=1, concat_input=False` has the same layers but channel-wise dropout.
 
     Args:
-        in_channels: Channels of the map that is read, at least 1; of a full ResNeSt 2048 for the last, 1024 for the
-            one before it, which the auxiliary head reads.
-        channels: Channels before the classifier, at least 1; officially a quarter of `in_channels`.
+        in_channels: Channels of the input feature map, at least 1. A full ResNeSt has 2048 in the last one and 1024 in
+            the one before, which is the input of the auxiliary head.
+        channels: Channels before the classifier, at least 1; a quarter of `in_channels` in the official models.
         num_classes: Classes, at least 1.
-        in_index: Which of the maps is read; -1 is the last, -2 the one before it.
+        in_index: Index of the input feature map; -1 is the last, -2 the one before.
         norm_cfg: Config of the norm; None means `dict(type='BN', requires_grad=True)`.
-        dropout_ratio: Drop probability in [0, 1) of every value before the classifier.
-        align_corners: Whether corner pixels keep their place when logits are resized; also mmseg's segmentors use it.
-        loss_decode: Config of the loss or losses; None means cross entropy averaged over the pixels that are not
-            ignored.
-        ignore_index: Label of the pixels without loss, or None.
-        sampler: Config of mmseg's pixel sampler; None means all pixels.
-        out_channels: Channels of the logits: None means `num_classes`, 1 tells two classes apart by a sigmoid.
-        threshold: Probability in [0, 1) above which a single channel means its class; None means 0.3.
-        init_cfg: Initialisation for mmengine; None means PyTorch's own of every layer.
+        dropout_ratio: Drop probability in [0, 1) of each value before the classifier.
+        align_corners: Whether resizing aligns the centres of the corner pixels; mmseg's segmentors use it, too.
+        loss_decode: Config of the loss or losses; None means cross entropy averaged over the labelled pixels.
+        ignore_index: Label of ignored pixels, or None.
+        sampler: Config of a pixel sampler of mmseg; None means all pixels.
+        out_channels: Channels of the logits. None means `num_classes`; 1 means two classes with a sigmoid.
+        threshold: With one output channel, probability in [0, 1) above which a pixel has class 1; None means 0.3.
+        init_cfg: Initialisation for mmengine; None means torch's default for every layer.
 
     Shape:
-        input maps of which the one at `in_index` is [N, in_channels, H, W], output [N, out_channels, H, W].
+        input feature maps, the one at `in_index` [N, in_channels, H, W]; output [N, out_channels, H, W].
 
     Raises:
-        TypeError: On an unknown keyword or a value of the wrong type.
-        ValueError: On a value out of range, a contradiction, or a norm that cannot be honoured.
+        TypeError: A keyword is unknown, or an argument has the wrong type.
+        ValueError: An argument is out of range, two contradict each other, or the norm cannot be built.
 
     Source: arXiv:1411.4038; zhanghang1989/PyTorch-Encoding@ac74841, encoding/models/sseg/fcn.py.
     """
@@ -81,6 +80,6 @@ class FCNHead(EncodingHead):
         self.convs = nn.Sequential(ConvBlock(in_channels, channels, kernel_size=3, norm=norm_factory(self.norm_cfg)))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the classifier reads, [N, channels, H, W]."""
-        maps: Tensor = self.convs(x)
-        return maps
+        """Return the input of the classifier, [N, channels, H, W]."""
+        features: Tensor = self.convs(x)
+        return features

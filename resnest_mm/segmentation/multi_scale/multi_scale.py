@@ -1,4 +1,4 @@
-"""The test protocol behind the published ResNeSt segmentation numbers: six scales, flipped copies, sliding windows."""
+"""The evaluation of the published ResNeSt segmentation results: six scales, flips and sliding windows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from resnest_mm.segmentation.multi_scale.windows import long_side, scaled_size
 
 @MODELS.register_module()
 class MultiScaleSlideTTA(BaseTTAModel):
-    """Sum a segmentor's scores over several sizes of an image, each seen through overlapping square windows.
+    """Sum a segmentor's scores over several sizes of an image, each divided into overlapping square windows.
 
-    A window's scores are the exponential of its logits plus those of its mirror image, not a softmax. The windows of a
-    size are averaged where they overlap; what they see beyond the image is black. The sizes are resized to the image's
-    own and summed. How the segmentor itself would test (`test_cfg.mode`) and pad does not matter.
+    The logits of a window and of its flipped copy are added; the scores are their exponential, not a softmax. Scores
+    are averaged where windows overlap. Pixels outside the image are black. The scores of all sizes are resized to the
+    size of the image and added. The segmentor's own `test_cfg.mode` and padding are not used.
 
-    `tools/test.py --tta` uses it where a config says::
+    `tools/test.py --tta` uses this model if a config has::
 
         tta_model = dict(type='resnest_mm.MultiScaleSlideTTA', base_size=520, crop_size=480)
         tta_pipeline = [
@@ -37,22 +37,22 @@ class MultiScaleSlideTTA(BaseTTAModel):
             dict(type='PackSegInputs'),
         ]
 
-    `LoadAnnotations` is as in the config's test pipeline. Images of a batch may differ in size; each is run by itself.
+    `LoadAnnotations` must be that of the test pipeline. Images of a batch may differ in size; each is run separately.
 
     Args:
-        module: The segmentor, or its config. It gives logits for two or more channels.
+        module: A segmentor whose logits have two or more channels, or its config.
         base_size: Long side of the image at scale 1 in pixels, at least 1.
-        crop_size: Side of a window in pixels, at least 2: what the segmentor was trained on.
+        crop_size: Side of a window in pixels, at least 2; the crop size of the training.
         scales: Factors of `base_size`, one or more, each above 0.
-        flip: Also run the mirror image of each window.
-        windows_per_batch: How many windows the segmentor sees at once, at least 1. More of them cost memory and may
-            save time on a GPU; the scores stay the same.
-        data_preprocessor: What the Runner hands over from the config's top level: the segmentor's preprocessor where
-            the config of `module` has none.
+        flip: Whether to run a horizontally flipped copy of each window, too.
+        windows_per_batch: Number of windows in a batch, at least 1. More windows need more memory and may be faster on
+            a GPU; the scores are the same.
+        data_preprocessor: Config of the data preprocessor if the config of `module` has none. The Runner passes the one
+            at the top level of the config.
 
     Raises:
-        TypeError: On a value of the wrong type, or a module without `encode_decode`.
-        ValueError: On a value out of range, or a module with one output channel.
+        TypeError: An argument has the wrong type, or the module has no `encode_decode`.
+        ValueError: An argument is out of range, or the module has one output channel.
 
     Source: zhanghang1989/PyTorch-Encoding@ac74841, `MultiEvalModule` in encoding/models/sseg/base.py.
     """
@@ -83,17 +83,17 @@ class MultiScaleSlideTTA(BaseTTAModel):
 
     @torch.no_grad()
     def test_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
-        """Return the data samples with `seg_logits`, the summed scores, and `pred_sem_seg`, their greatest.
+        """Return the data samples with `seg_logits`, the summed scores, and `pred_sem_seg`, their argmax.
 
         Args:
-            data: `inputs`, an image [C, H, W] each, and optionally `data_samples`.
+            data: `inputs`, a list of images [C, H, W], and optionally `data_samples`.
 
         Shape:
             seg_logits [channels, H, W], pred_sem_seg [1, H, W].
 
         Raises:
-            ValueError: An image comes resized, flipped or in several versions, or the segmentor's preprocessor changes
-                its size.
+            ValueError: An image was resized or flipped, comes in several versions, or is resized by the segmentor's
+                preprocessor.
         """
         inputs = data['inputs']
         samples = data.get('data_samples') or [SegDataSample() for _ in inputs]
@@ -105,14 +105,14 @@ class MultiScaleSlideTTA(BaseTTAModel):
         return list(samples)
 
     def merge_preds(self, data_samples_list: Any) -> Any:
-        """Not used: mmengine asks for it to merge predictions, and here nothing is predicted before all is summed."""
+        """Not used, but required by mmengine's base class: `test_step` adds scores instead of merging predictions."""
         raise NotImplementedError('MultiScaleSlideTTA sums scores in test_step and merges no predictions')
 
     def scores(self, image: Tensor) -> Tensor:
-        """Return the summed scores of an image as it was loaded, in float32 or wider.
+        """Return the summed scores of an image, in float32 or float64.
 
         Args:
-            image: Pixels as the data set gives them, before the segmentor's preprocessor.
+            image: The loaded pixels, before the segmentor's preprocessor.
 
         Shape:
             image [C, H, W], scores [channels, H, W].
@@ -121,18 +121,18 @@ class MultiScaleSlideTTA(BaseTTAModel):
         black = self._prepare(torch.zeros_like(image[:, :1, :1]))
         total = self._sum_scales(prepared, black, dtype=torch.promote_types(prepared.dtype, torch.float32))
         if not total.isfinite().all():
-            # float32 holds no exponential beyond 88, and resizing makes NaN of infinity, which wins every argmax.
+            # In float32 the exponential of a logit above 88 is infinite, and resizing turns infinity into NaN.
             total = self._sum_scales(prepared, black, dtype=torch.float64)
         return total[0]
 
     def _prepare(self, image: Tensor) -> Tensor:
         preprocessor = copy.copy(self.module.data_preprocessor)
-        preprocessor.test_cfg = None  # it would pad the image, in the mean colour and before resizing
+        preprocessor.test_cfg = None  # otherwise it would pad the image before resizing, with the mean colour
         prepared = preprocessor({'inputs': [image]}, False)['inputs']
         if not isinstance(prepared, Tensor) or prepared.shape != (1, *image.shape):
             got = tuple(prepared.shape) if isinstance(prepared, Tensor) else type(prepared).__name__
             raise ValueError(
-                f'{type(preprocessor).__name__} makes {got} of an image {tuple(image.shape)}, but must make '
+                f'{type(preprocessor).__name__} returns {got} for an image {tuple(image.shape)} and must return '
                 f'{(1, *image.shape)}: use SegDataPreProcessor, or one that does not pad in testing'
             )
         return prepared
@@ -140,7 +140,7 @@ class MultiScaleSlideTTA(BaseTTAModel):
     def _sum_scales(self, image: Tensor, black: Tensor, *, dtype: torch.dtype) -> Tensor:
         height, width = image.shape[-2:]
         sizes = (scaled_size(height, width, long=long_side(self.base_size, scale)) for scale in self.scales)
-        maps = (
+        scores_by_size = (
             slide(
                 resize(image, *size),
                 run=functools.partial(self._run, dtype=dtype),
@@ -150,7 +150,7 @@ class MultiScaleSlideTTA(BaseTTAModel):
             )
             for size in sizes
         )
-        return functools.reduce(Tensor.add_, (resize(scores, height, width) for scores in maps))
+        return functools.reduce(Tensor.add_, (resize(scores, height, width) for scores in scores_by_size))
 
     def _run(self, windows: Tensor, *, dtype: torch.dtype) -> Tensor:
         logits = self._logits(windows).to(dtype)
@@ -171,12 +171,12 @@ class MultiScaleSlideTTA(BaseTTAModel):
 def _with_preprocessor(module: Any, data_preprocessor: Mapping[str, Any] | None) -> Any:
     if isinstance(module, nn.Module):
         if data_preprocessor is not None:
-            raise ValueError('data_preprocessor is for a module given as a config; a built module has its own')
+            raise ValueError('data_preprocessor is given with a built module, which has its own; give one of the two')
         return module
     if not isinstance(module, Mapping):
         raise TypeError(f'module={module!r} must be a segmentor or its config')
-    # mmengine's own wrapper lets the preprocessor of the top level replace the segmentor's. Without test-time
-    # augmentation the Runner uses it as a default, and the same images must come out of both.
+    # In mmengine's base class the preprocessor at the top level replaces the segmentor's; without test-time augmentation
+    # the Runner uses it as a default. Both must preprocess images in the same way, so it is a default here, too.
     module = copy.deepcopy(module)
     if data_preprocessor is not None:
         module.setdefault('data_preprocessor', copy.deepcopy(data_preprocessor))

@@ -1,4 +1,4 @@
-"""Running a network over an image of any size through square windows, and averaging where they overlap."""
+"""Run a network on square windows of an image, and average the scores where windows overlap."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 from resnest_mm.segmentation.multi_scale.windows import padding, window_starts
 
 
-def resize(maps: Tensor, height: int, width: int) -> Tensor:
-    """Return maps in another size, bilinear with the corners aligned and without antialiasing.
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Resize images or scores bilinearly, with aligned corners and without antialiasing.
 
     Args:
-        maps: Floating-point maps.
-        height: Height afterwards in pixels, at least 1.
-        width: Width afterwards in pixels, at least 1.
+        x: Images or scores in floating point.
+        height: New height in pixels, at least 1.
+        width: New width in pixels, at least 1.
 
     Shape:
-        [N, C, H, W] in, [N, C, height, width] out.
+        x [N, C, H, W], output [N, C, height, width].
     """
-    return F.interpolate(maps, size=(height, width), mode='bilinear', align_corners=True)
+    return F.interpolate(x, size=(height, width), mode='bilinear', align_corners=True)
 
 
 def slide(
@@ -34,18 +34,18 @@ def slide(
     crop_size: int,
     windows_per_batch: int,
 ) -> Tensor:
-    """Return what a network says of an image, the mean of all windows that see a pixel.
+    """Return the scores of an image: for each pixel, the mean over all windows that contain it.
 
     Args:
-        image: One image; its last windows are filled up with `black`.
-        run: Gives the scores of whole windows, in their size.
-        black: A single pixel.
+        image: One image. Windows that reach beyond it are padded with `black`.
+        run: Returns the scores of a batch of windows.
+        black: The value of a black pixel.
         crop_size: Side of a window in pixels, at least 2.
-        windows_per_batch: How many windows `run` gets at once, at least 1.
+        windows_per_batch: Number of windows in a batch, at least 1.
 
     Shape:
-        image [1, C, H, W], black [1, C, 1, 1], run [N, C, crop_size, crop_size] to [N, K, crop_size, crop_size], out
-        [1, K, H, W].
+        image [1, C, H, W], black [1, C, 1, 1], run from [N, C, crop_size, crop_size] to [N, K, crop_size, crop_size],
+        output [1, K, H, W].
     """
     height, width = image.shape[-2:]
     below, right = (padding(side, crop_size=crop_size) for side in (height, width))
@@ -63,5 +63,5 @@ def slide(
             inside = total[..., rows, columns]
             inside += output[:, : inside.shape[-2], : inside.shape[-1]]
             count[..., rows, columns] += 1
-    assert total is not None  # there is always a first window
+    assert total is not None  # there is at least one window
     return total.div_(count)

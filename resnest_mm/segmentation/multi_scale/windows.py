@@ -1,4 +1,4 @@
-"""Where the multi-scale sliding evaluation looks: sizes and windows, as plain numbers."""
+"""The sizes and window positions of the multi-scale sliding evaluation, as plain numbers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def long_side(base_size: int, scale: float) -> int:
 
 
 def scaled_size(height: int, width: int, *, long: int) -> tuple[int, int]:
-    """Return height and width in pixels of an image whose long side is resized; halves are rounded up.
+    """Return the height and width of an image after resizing its long side; halves are rounded up.
 
     Args:
-        height: Height before in pixels, at least 1.
-        width: Width before in pixels, at least 1.
-        long: The long side afterwards in pixels, at least 1.
+        height: Old height in pixels, at least 1.
+        width: Old width in pixels, at least 1.
+        long: New long side in pixels, at least 1.
     """
-    # The source has no lower bound and cannot resize an image whose short side rounds to nothing.
+    # The source has no lower bound and fails for an image whose short side is rounded to 0.
     short = max(int(min(height, width) * long / max(height, width) + 0.5), 1)
     return (long, short) if height > width else (short, long)
 
 
 def window_stride(crop_size: int) -> int:
-    """Return the distance between windows, two thirds of their side rounded down.
+    """Return the stride of the windows: two thirds of their side, rounded down.
 
     Args:
         crop_size: Side of a window in pixels, at least 2.
@@ -38,10 +38,10 @@ def window_stride(crop_size: int) -> int:
 
 
 def window_starts(size: int, *, crop_size: int) -> tuple[int, ...]:
-    """Return where the windows along one side start; the last may reach beyond the end.
+    """Return the start of each window along one side of an image; the last window may reach beyond the end.
 
     Args:
-        size: The image's side in pixels, at least 1. One window covers a side that is not longer than a window.
+        size: Side of the image in pixels, at least 1. A side not longer than a window has one window.
         crop_size: Side of a window in pixels, at least 2.
     """
     stride = window_stride(crop_size)
@@ -50,10 +50,10 @@ def window_starts(size: int, *, crop_size: int) -> tuple[int, ...]:
 
 
 def padding(size: int, *, crop_size: int) -> int:
-    """Return how many pixels a side needs behind its end so that its last window is whole.
+    """Return how many pixels must be added after the end of a side, so that it contains the last window.
 
     Args:
-        size: The image's side in pixels, at least 1.
+        size: Side of the image in pixels, at least 1.
         crop_size: Side of a window in pixels, at least 2.
     """
     return window_starts(size, crop_size=crop_size)[-1] + crop_size - size

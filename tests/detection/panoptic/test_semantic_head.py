@@ -138,7 +138,7 @@ def test_labels_of_another_kind_are_refused(labels: Tensor, message: str) -> Non
 def test_missing_labels_and_maps_are_named() -> None:
     with pytest.raises(ValueError, match='no semantic labels'):
         build().double().loss(pyramid(), [DetDataSample(), DetDataSample()])
-    with pytest.raises(ValueError, match='x has 3 maps'):
+    with pytest.raises(ValueError, match='x has 3 feature maps'):
         build().double()(pyramid()[:3])
 
 

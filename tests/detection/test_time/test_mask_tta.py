@@ -312,14 +312,14 @@ def test_mask_branches_that_work_otherwise_are_refused(kind: str) -> None:
     model = PaintDetector()
     found = MMDET_MODELS.get(kind)
     model.roi_head.__class__ = type(kind, (found,), {'with_mask': True, 'with_bbox': True})
-    assert f'has a {kind}, which predicts in its own way' in refuse(model)
+    assert f'has a {kind}, which has its own way of prediction' in refuse(model)
 
 
 def test_detectors_of_another_kind_are_refused() -> None:
     for kind, reason in (
-        ('RetinaNet', 'has no stage of proposals; for boxes only, mmdet.DetTTAModel takes it'),
-        ('FastRCNN', 'has no stage of proposals'),
-        ('PanopticFPN', 'predicts more than boxes and masks'),
+        ('RetinaNet', 'has no RPN; use mmdet.DetTTAModel'),
+        ('FastRCNN', 'has no RPN'),
+        ('PanopticFPN', 'has its own way of prediction'),
     ):
         model = PaintDetector()
         model.__class__ = MMDET_MODELS.get(kind)

@@ -126,7 +126,7 @@ def test_a_view_may_be_squeezed_by_one_resize() -> None:
 @pytest.mark.parametrize('missing', ['ori_shape', 'img_shape'])
 def test_a_view_without_its_shapes_says_what_to_add(missing: str) -> None:
     complete = meta((8, 12), (24, 36))
-    with pytest.raises(ValueError, match=f'no {missing}; name it in the meta_keys of PackDetInputs'):
+    with pytest.raises(ValueError, match=f'no {missing}; add it to meta_keys of PackDetInputs'):
         View.from_metainfo({key: value for key, value in complete.items() if key != missing})
 
 

@@ -170,7 +170,7 @@ def test_a_preprocessor_that_always_pads_is_refused() -> None:
     module = FakeSegmentor()
     inner = module.data_preprocessor.forward
     module.data_preprocessor.forward = lambda data, training: {'inputs': F.pad(inner(data)['inputs'], (0, 1))}
-    with pytest.raises(ValueError, match=r'DoublePreprocessor makes \(1, 3, 10, 16\) of an image \(3, 10, 15\)'):
+    with pytest.raises(ValueError, match=r'DoublePreprocessor returns \(1, 3, 10, 16\) for an image \(3, 10, 15\)'):
         wrapper(module).scores(picture(10, 15))
 
 
@@ -271,16 +271,16 @@ def test_a_binary_segmentor_of_mmseg_is_refused() -> None:
 def test_a_module_that_is_no_segmentor_is_refused() -> None:
     module = torch.nn.Identity()
     module.test_step = lambda data: data
-    with pytest.raises(TypeError, match='module is a Identity, which has no encode_decode'):
+    with pytest.raises(TypeError, match='module is a Identity without encode_decode'):
         wrapper(module)
 
 
 @pytest.mark.parametrize(
     ('image', 'meta', 'message'),
     [
-        pytest.param([picture(10, 15)], {}, 'an image comes as list, as TestTimeAug gives it', id='versions'),
-        pytest.param(picture(5, 8), {}, r'an image of size \(10, 15\) comes as \(5, 8\)', id='resized'),
-        pytest.param(picture(10, 15), {'flip': True}, 'an image comes flipped', id='flipped'),
+        pytest.param([picture(10, 15)], {}, 'an image is a list and must be a tensor', id='versions'),
+        pytest.param(picture(5, 8), {}, r'an image of size \(10, 15\) was resized to \(5, 8\)', id='resized'),
+        pytest.param(picture(10, 15), {'flip': True}, 'an image is flipped', id='flipped'),
     ],
 )
 def test_an_image_that_is_not_the_file_s_is_refused(image: Any, meta: dict[str, Any], message: str) -> None:

@@ -161,7 +161,7 @@ def test_a_training_that_ends_early_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(MMLogger, 'handle', lambda _, record: messages.append(record.getMessage()))
     runner = run(tmp_path, hooks=[Stop()])
     assert runner.model.seen == []
-    assert any('training ended at iteration 2 of 4, and batch norms keep' in message for message in messages)
+    assert any('training ended at iteration 2 of 4; batch norms keep' in message for message in messages)
 
 
 def untrained(tmp_path: Path, message: str, **arguments: Any) -> None:
