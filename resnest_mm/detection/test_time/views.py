@@ -86,8 +86,9 @@ def _is_whole(original: Sequence[int], shape: Sequence[int], last_factors: Seque
     """Return whether a shape is that of the whole image after one or two resizes, up to rounding."""
     ranges = []
     for old, new, factor in zip(original, shape, last_factors, strict=True):
-        # The first resize rounds to whole pixels, and the last resize scales this rounding.
-        slack = 1 + factor
+        # Each resize rounds by at most half a pixel, and the last one scales the rounding of the first. Its factor was
+        # computed from the rounded side, so it is at most half a pixel per pixel too small.
+        slack = 0.5 + 0.5 * (factor + 0.5)
         ranges.append(((new - slack) / old, (new + slack) / old))
     once = all(round(old * factor) == new for old, new, factor in zip(original, shape, last_factors, strict=True))
     return once or max(low for low, _ in ranges) <= min(high for _, high in ranges)

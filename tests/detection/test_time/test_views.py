@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -95,6 +95,7 @@ def test_maps_are_turned_back(direction: str | None) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(size=(391, 8), first=(133, 80), second=40)
 @given(
     size=st.tuples(st.integers(8, 500), st.integers(8, 500)),
     first=st.sampled_from([(333, 200), (133, 80), None]),
