@@ -175,8 +175,8 @@ def _with_preprocessor(module: Any, data_preprocessor: Mapping[str, Any] | None)
         return module
     if not isinstance(module, Mapping):
         raise TypeError(f'module={module!r} must be a segmentor or its config')
-    # In mmengine's base class the preprocessor at the top level replaces the segmentor's; without test-time augmentation
-    # the Runner uses it as a default. Both must preprocess images in the same way, so it is a default here, too.
+    # In mmengine's base class the preprocessor at the top level replaces the segmentor's. Without test-time
+    # augmentation the Runner uses it as a default. Both must preprocess in the same way, so it is a default here, too.
     module = copy.deepcopy(module)
     if data_preprocessor is not None:
         module.setdefault('data_preprocessor', copy.deepcopy(data_preprocessor))

@@ -124,7 +124,7 @@ def test_stuff_labels_are_those_of_the_data_set() -> None:
 @pytest.mark.parametrize(
     ('test_cfg', 'error', 'message'),
     [
-        ({'score_threshold': 0.5}, ValueError, "'score_threshold', which is not known"),
+        ({'score_threshold': 0.5}, ValueError, "'score_threshold', which is unknown"),
         ({'score_thr': 50}, ValueError, 'score_thr=50 is out of range; allowed is 0 to 1'),
         ({'mask_overlap': '0.5'}, TypeError, "mask_overlap='0.5' must be a number"),
         ({'stuff_area_limit': -1}, ValueError, 'stuff_area_limit=-1 is out of range'),

@@ -212,7 +212,7 @@ def test_a_single_channel_is_scored_by_a_sigmoid(config: dict[str, Any], num_cla
         (dict(num_classes=0), ValueError, 'num_classes=0 must be'),
         (dict(out_channels=2), ValueError, 'out_channels=2 must equal num_classes=3'),
         (dict(out_channels=1), ValueError, 'out_channels=1 must equal num_classes=3'),
-        (dict(threshold=0.3), ValueError, 'threshold=0.3 has no effect on 3 output channels'),
+        (dict(threshold=0.3), ValueError, 'threshold=0.3 has no effect with 3 output channels'),
         (dict(threshold=30, num_classes=1), ValueError, r'threshold=30 must be in \[0, 1\)'),
         (dict(in_index=(2, 3)), TypeError, r'in_index=\(2, 3\) must be a whole number'),
         (dict(ignore_index='255'), TypeError, "ignore_index='255' must be a whole number"),

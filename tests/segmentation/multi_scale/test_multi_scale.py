@@ -223,7 +223,7 @@ def test_ordinary_logits_stay_in_float32() -> None:
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
-        ({'scales': ()}, ValueError, r'scales=\(\) must hold at least one number above 0'),
+        ({'scales': ()}, ValueError, r'scales=\(\) must have at least one number above 0'),
         ({'scales': [1.0, 0.0]}, ValueError, r'scales\[1\]=0.0 must be a number above 0'),
         ({'scales': [-0.5]}, ValueError, r'scales\[0\]=-0.5 must be a number above 0'),
         ({'scales': [float('inf')]}, ValueError, r'scales\[0\]=inf must be a number above 0'),
@@ -257,7 +257,7 @@ def test_unknown_arguments_are_refused() -> None:
 
 
 def test_a_module_with_one_channel_is_refused() -> None:
-    with pytest.raises(ValueError, match='FakeSegmentor with out_channels=1, whose logit is for a sigmoid'):
+    with pytest.raises(ValueError, match='FakeSegmentor with out_channels=1, whose logits are for a sigmoid'):
         wrapper(FakeSegmentor(out_channels=1))
 
 
@@ -284,7 +284,7 @@ def test_a_module_that_is_no_segmentor_is_refused() -> None:
     ],
 )
 def test_an_image_that_is_not_the_file_s_is_refused(image: Any, meta: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f'{message}; tta_pipeline is LoadImageFromFile'):
+    with pytest.raises(ValueError, match=f'{message}; tta_pipeline must be LoadImageFromFile'):
         wrapper().test_step({'inputs': [image], 'data_samples': [sample(10, 15, **meta)]})
 
 
@@ -305,7 +305,7 @@ def test_the_preprocessor_of_the_top_level_is_only_a_default() -> None:
 
 
 def test_a_built_module_takes_no_other_preprocessor() -> None:
-    with pytest.raises(ValueError, match='a built module has its own'):
+    with pytest.raises(ValueError, match='given with a built module, which has its own'):
         wrapper(data_preprocessor={'type': 'SegDataPreProcessor'})
 
 
