@@ -1,4 +1,4 @@
-"""Convert a ResNeSt checkpoint between file formats and key layouts, whole or not at all."""
+"""Convert a ResNeSt checkpoint to another key layout or file format: completely, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ examples:
   python tools/convert_checkpoint.py epoch_12.pth backbone.safetensors --part backbone --to official --dtype float16
   python tools/convert_checkpoint.py --matrix
 
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+exit code: 0 on success, 2 if an argument or a file is wrong (one line on stderr, nothing written)
 """
 
 
@@ -29,23 +29,37 @@ def build_parser() -> argparse.ArgumentParser:
 
     layouts = [*LAYOUTS, *ALIASES]
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', nargs='?', type=Path, help='.pth, .pt, .pkl (detectron2), .npz or .safetensors')
+    parser.add_argument(
+        'source', nargs='?', type=Path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors'
+    )
     parser.add_argument('target', nargs='?', type=Path, help='file to write: .pth or .safetensors')
-    parser.add_argument('--from', dest='origin', choices=['auto', *layouts], default='auto', help='layout of SOURCE')
+    parser.add_argument(
+        '--from',
+        dest='origin',
+        choices=['auto', *layouts],
+        default='auto',
+        help='layout of SOURCE (default: detected)',
+    )
     parser.add_argument('--to', choices=layouts, default='mmdet', help='layout of TARGET (default: mmdet)')
-    parser.add_argument('--part', choices=PARTS, help='what to convert (default: all of the checkpoint)')
-    parser.add_argument('--prefix', help='convert the keys with this prefix, e.g. backbone., and leave the others out')
-    parser.add_argument('--entry', help='entry of SOURCE with the tensors, e.g. ema_state_dict (default: found)')
-    parser.add_argument('--dtype', choices=list(DTYPES), help='precision to write (default: as it is)')
+    parser.add_argument('--part', choices=PARTS, help='part of the checkpoint to convert (default: all of it)')
+    parser.add_argument('--prefix', help='convert only the keys with this prefix, e.g. backbone.')
+    parser.add_argument('--entry', help='entry of SOURCE with the tensors, e.g. ema_state_dict (default: detected)')
+    parser.add_argument('--dtype', choices=list(DTYPES), help='precision of the result (default: unchanged)')
     parser.add_argument(
-        '--stock-heads', action='store_true', help="a detector's heads as mmdet has them where the authors' differ"
+        '--stock-heads',
+        action='store_true',
+        help="use mmdet's own heads in detectors, where the authors' differ",
     )
     parser.add_argument(
-        '--offsets', choices=['dense', 'grouped'], help='of deformable convolutions: as mmcv has them, or the authors'
+        '--offsets',
+        choices=['dense', 'grouped'],
+        help='how deformable offsets are predicted: dense as by mmcv, grouped as by the authors',
     )
-    parser.add_argument('--dry-run', action='store_true', help='do everything but write')
-    parser.add_argument('--force', action='store_true', help='replace TARGET where it exists')
-    parser.add_argument('--trust', action='store_true', help='run whatever code SOURCE asks for; know where it is from')
+    parser.add_argument('--dry-run', action='store_true', help='do everything except for writing TARGET')
+    parser.add_argument('--force', action='store_true', help='replace TARGET if it exists')
+    parser.add_argument(
+        '--trust', action='store_true', help='let SOURCE run any code when it is loaded; only if you trust it'
+    )
     parser.add_argument('--matrix', action='store_true', help='print which layout converts to which, and stop')
     return parser
 
@@ -61,9 +75,9 @@ def convert(argv: Sequence[str] | None) -> None:
         print(matrix.render())
         return
     if args.source is None or args.target is None:
-        raise UserError('name SOURCE and TARGET, or say --matrix (see --help)')
+        raise UserError('name SOURCE and TARGET, or give --matrix (see --help)')
     allow_mmengine_checkpoints()
-    account = convert_file(
+    report = convert_file(
         args.source,
         args.target,
         source_layout=args.origin,
@@ -78,17 +92,17 @@ def convert(argv: Sequence[str] | None) -> None:
         force=args.force,
         dry_run=args.dry_run,
     )
-    print(account)
+    print(report)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments without the program's name; the process's own by default.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0 on success, 2 after a mistake of the user.
+        The exit code: 0 on success, 2 after a user's mistake.
     """
     return run_tool(lambda: convert(argv))
 

@@ -1,4 +1,4 @@
-"""Say what a checkpoint is: layout, network, numbers, what it converts to and how to use it. Nothing is written."""
+"""Describe a checkpoint: key layout, network, what it converts to and how to load it. Nothing is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ examples:
   python tools/inspect_checkpoint.py resnest50-528c19ca.pth
   python tools/inspect_checkpoint.py work_dirs/demo/epoch_12.pth --entry ema_state_dict
 
-exit code: 0 on success, 2 where the file cannot be read (one line on stderr)
+exit code: 0 on success, 2 if the file cannot be read (one line on stderr)
 """
 
 
@@ -22,14 +22,16 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('file', type=Path, help='.pth, .pt, .pkl (detectron2), .npz or .safetensors')
-    parser.add_argument('--entry', help='entry of FILE with the tensors, e.g. ema_state_dict (default: found)')
-    parser.add_argument('--trust', action='store_true', help='run whatever code FILE asks for; know where it is from')
+    parser.add_argument('file', type=Path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors')
+    parser.add_argument('--entry', help='entry of FILE with the tensors, e.g. ema_state_dict (default: detected)')
+    parser.add_argument(
+        '--trust', action='store_true', help='let FILE run any code when it is loaded; only if you trust it'
+    )
     return parser
 
 
 def inspect(argv: Sequence[str] | None) -> None:
-    """Read the file and print what it is."""
+    """Read the file and print its description."""
     from resnest_mm.weights.commands.inspect import inspect_file
     from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
@@ -42,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments without the program's name; the process's own by default.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0 on success, 2 after a mistake of the user.
+        The exit code: 0 on success, 2 after a user's mistake.
     """
     return run_tool(lambda: inspect(argv))
 

@@ -1,4 +1,4 @@
-"""Make a file to hand out from a training's checkpoint: no optimiser, named by its hash, with a record to paste."""
+"""Publish the weights of a training's checkpoint: without the optimizer state, in a file named by its checksum."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ EXAMPLE = """\
 example:
   python tools/publish_checkpoint.py work_dirs/faster-rcnn_s50_fpn_1x_coco/epoch_12.pth published/
 
-prints the path, then a record for resnest_mm/weights/records/lookup.py
-exit code: 0 on success, 2 after a mistake in what was handed over (one line on stderr, nothing written)
+prints the path of the file, then a draft of its record for resnest_mm/weights/records
+exit code: 0 on success, 2 if an argument or a file is wrong (one line on stderr, nothing written)
 """
 
 
@@ -22,14 +22,16 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.command_line import ToolParser
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='checkpoint, of a training or not')
-    parser.add_argument('out_dir', type=Path, help='folder to publish into; made where it is not there')
-    parser.add_argument('--entry', help='entry of SOURCE with the weights (default: state_dict)')
+    parser.add_argument('source', type=Path, help='checkpoint to publish')
+    parser.add_argument('out_dir', type=Path, help='folder to write to; made if it does not exist')
+    parser.add_argument('--entry', help='entry of SOURCE with the weights (default: detected)')
     parser.add_argument(
-        '--keep-ema', action='store_true', help='keep ema_state_dict too, with which a training with EMAHook goes on'
+        '--keep-ema', action='store_true', help='keep ema_state_dict, too, which a resumed training with EMAHook needs'
     )
     parser.add_argument('--force', action='store_true', help='replace a file of the same name')
-    parser.add_argument('--trust', action='store_true', help='run whatever code SOURCE asks for; know where it is from')
+    parser.add_argument(
+        '--trust', action='store_true', help='let SOURCE run any code when it is loaded; only if you trust it'
+    )
     return parser
 
 
@@ -53,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments without the program's name; the process's own by default.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0 on success, 2 after a mistake of the user.
+        The exit code: 0 on success, 2 after a user's mistake.
     """
     return run_tool(lambda: publish(argv))
 

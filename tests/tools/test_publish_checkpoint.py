@@ -142,7 +142,9 @@ def test_a_failed_write_leaves_no_folder(
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(torch, 'save', full)
-    message = expect_refusal(tool, 'publish_checkpoint', [tmp_path / 'in.pth', tmp_path / 'out'], tmp_path, capsys)
+    message = expect_refusal(
+        tool, 'publish_checkpoint', [tmp_path / 'in.pth', tmp_path / 'new' / 'out'], tmp_path, capsys
+    )
     assert 'No space left' in message
 
 
@@ -191,7 +193,7 @@ def test_the_record_is_one() -> None:
 def test_the_record_says_what_it_does_not_know() -> None:
     text = draft_record(publication(shapes('', depth=50), {}))
     assert eval(text, {'Record': Record}).mean == IMAGENET_MEAN
-    assert 'check mean and std: the file does not say them' in text
+    assert 'check mean and std: the file has no config with them' in text
     assert 'check variant: resnest50, resnest50_fast_2s1x64d have the same shapes' in text
     assert draft_record(publication({'a': torch.ones(1)}, {})).startswith('# no record: no ResNeSt')
 

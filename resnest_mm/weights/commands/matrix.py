@@ -1,4 +1,4 @@
-"""Which layout converts to which: found by converting a tiny network of each kind, and printed as a table."""
+"""A table of which layout converts to which, found by converting a tiny network of each kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnest_mm.weights.layouts.tables import LAYOUTS
 Status: TypeAlias = Literal['exact', 'folded', 'refused']
 
 NETWORKS: Final = {'one group': (2, 1), 'one split, two groups': (1, 2), 'two splits, two groups': (2, 2)}
-"""Radix and groups of the networks that the table is made with."""
+"""Radix and groups of the networks that are converted."""
 
 WHOLE_MODELS: Final = (
     ('detector', 'detectron2', 'mmdet', 'exact'),
@@ -27,7 +27,7 @@ WHOLE_MODELS: Final = (
     ('segmentor', 'encoding', 'mmseg', 'exact'),
     ('segmentor', 'mmseg', 'encoding', 'exact; refused for heads that PyTorch-Encoding does not have'),
 )
-"""What is converted as a whole: part, source, target and how."""
+"""Conversions of whole models: part, source, target and result."""
 
 _FOLDED: Final = (
     "the bias before the norm of each gate is folded into that norm's running mean: the same in evaluation and "
@@ -37,13 +37,14 @@ _FOLDED: Final = (
 
 @dataclass(frozen=True)
 class Cell:
-    """What becomes of a layout's checkpoint in another layout.
+    """The result of converting a checkpoint from one layout to another.
 
     Args:
         source: Layout of the checkpoint.
-        target: Layout wanted.
-        status: 'exact' where every tensor survives bit by bit, 'folded' where the function does.
-        reason: Why it is not exact, empty where it is.
+        target: Layout that it is converted to.
+        status: 'exact' where the way back gives every tensor bit by bit, 'folded' where only the network computes the
+            same, 'refused' where there is no conversion.
+        reason: Why it is not exact; empty where it is.
     """
 
     source: str
@@ -53,7 +54,7 @@ class Cell:
 
 
 def compute(network: str) -> list[Cell]:
-    """Return a cell for every source that can hold a network, and every target.
+    """Return a cell for each pair of layouts.
 
     Args:
         network: A key of `NETWORKS`.
@@ -72,7 +73,7 @@ def compute(network: str) -> list[Cell]:
 
 
 def render() -> str:
-    """Return tables, in Markdown, of all conversions."""
+    """Return tables of all conversions in Markdown."""
     reasons: list[str] = []
     lines: list[str] = []
     for network in NETWORKS:
@@ -84,7 +85,7 @@ def render() -> str:
 
 
 def tiny_backbone(*, radix: int, groups: int) -> dict[str, Tensor]:
-    """Return the tensors of a 14-layer network with few channels and random values, named as in this package.
+    """Return the tensors of a 14-layer network with few channels and random values, by this package's names.
 
     Args:
         radix: Splits in each cardinal group.

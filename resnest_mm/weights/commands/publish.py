@@ -1,4 +1,4 @@
-"""Making a file to hand out from a training's checkpoint: weights, what is worth knowing about them, named by hash."""
+"""Publishing the weights of a training's checkpoint as a file of its own, named by its SHA-256."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from resnest_mm.weights.io.hashing import file_digest
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.io.write import check_target, write_checkpoint
 
-HASH_DIGITS: Final = 8
-_HASH_AT_END: Final = re.compile(rf'-[0-9a-f]{{{HASH_DIGITS}}}$')
+DIGEST_DIGITS: Final = 8
+_DIGEST_AT_END: Final = re.compile(rf'-[0-9a-f]{{{DIGEST_DIGITS}}}$')
 _EMA: Final = 'ema_state_dict'
-_NOT_OF_THE_WEIGHTS: Final = ('hook_msgs',)
+_TRAINING_NOTES: Final = ('hook_msgs',)
+"""Entries of the meta that only a resumed training needs."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published.
+    """A published file.
 
     Args:
         path: The file.
-        sha256: Its hash.
-        checkpoint: What the source held.
-        meta: What the file notes about the weights.
-        stripped: Entries of the source that are not in the file.
+        sha256: Its SHA-256.
+        checkpoint: The content of the source.
+        meta: The notes in the file.
+        stripped: Names of the source's entries that are not in the file.
     """
 
     path: Path
@@ -52,18 +53,18 @@ def publish(
     trust: bool = False,
     force: bool = False,
 ) -> Publication:
-    """Write `<stem>-<first 8 digits of its SHA-256>.pth` into a folder, which is made if it is not there.
+    """Write the weights of a checkpoint to `<stem>-<first 8 digits of its SHA-256>.pth` in a folder.
 
     Args:
-        source: A checkpoint, of a training or not.
-        folder: Where to write.
+        source: The checkpoint.
+        folder: Folder to write to; made where it does not exist.
         entry: Entry of the source that holds the weights; None finds it.
-        keep_ema: Whether to keep mmengine's second set of weights, with which a training with `EMAHook` goes on.
+        keep_ema: Whether to keep mmengine's second set of weights, which a resumed training with `EMAHook` needs.
         trust: As in `read_checkpoint`.
         force: Whether to replace a file of the same name.
 
     Raises:
-        FileError: The source cannot be read or holds NaN or Inf, or the file cannot be written.
+        FileError: If the source cannot be read or has NaN or Inf, or if the file cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise FileError(f'{folder} is a file; name a folder to publish into')
@@ -75,36 +76,36 @@ def publish(
     meta = {
         **_notes(checkpoint.extras),
         'resnest_mm_version': package_version(),
-        'torch_version': str(torch.__version__),  # a class of torch's own, which plain readers refuse
+        'torch_version': str(torch.__version__),  # TorchVersion is a class, which restricted unpicklers refuse
         'source': source.name,
         'source_sha256': file_digest(source),
     }
-    made = not folder.exists()
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    stem = _HASH_AT_END.sub('', source.stem)
+    stem = _DIGEST_AT_END.sub('', source.stem)
     unnamed = folder / f'.{stem}.{os.getpid()}.pth'
     try:
         digest = write_checkpoint(unnamed, checkpoint.tensors, meta=meta, extras=extras)
-        path = folder / f'{stem}-{digest[:HASH_DIGITS]}.pth'
+        path = folder / f'{stem}-{digest[:DIGEST_DIGITS]}.pth'
         check_target(path, force=force)
         os.replace(unnamed, path)
-    except FileError:
+    except BaseException:
         unnamed.unlink(missing_ok=True)
-        if made:
-            folder.rmdir()
+        for path in new_folders:
+            path.rmdir()
         raise
     stripped = tuple(sorted({*checkpoint.extras, *checkpoint.skipped} - {'meta', *extras}))
     return Publication(path=path, sha256=digest, checkpoint=checkpoint, meta=meta, stripped=stripped)
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of nothing but what any checkpoint reader admits: containers, numbers, text.
+    """Return a value with nothing in it that a restricted unpickler refuses: containers, numbers, text.
 
     Args:
-        value: What a checkpoint's meta may hold; numpy's numbers and arrays become Python's.
+        value: A value in the meta of a checkpoint. Numbers and arrays of numpy become Python's.
 
     Raises:
-        TypeError: It holds something else.
+        TypeError: If there is something else in it.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -121,11 +122,11 @@ def _notes(extras: Mapping[str, object]) -> dict[str, Any]:
     meta = extras.get('meta')
     notes: dict[str, Any] = {}
     for name, value in meta.items() if isinstance(meta, Mapping) else ():
-        if not isinstance(name, str) or name in _NOT_OF_THE_WEIGHTS:
+        if not isinstance(name, str) or name in _TRAINING_NOTES:
             continue
         try:
             notes[name] = plain(value)
-        except (TypeError, RecursionError):  # a hook's state; the reader of the file could not load it
+        except (TypeError, RecursionError):  # such as the state of a hook, which the file's readers could not load
             continue
     return notes
 

@@ -1,4 +1,4 @@
-"""Drafting the record of a published file, to paste into one's own code."""
+"""A draft of the record of a published file, for pasting into `resnest_mm/weights/records`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from resnest_mm.weights.records.record import (
 
 
 def draft_record(published: Publication) -> str:
-    """Return a `Record` of a published file as source code, or a comment that says why there is none.
+    """Return a `Record` of a published file as source code, or a comment with the reason why there is none.
 
     Args:
-        published: What was published.
+        published: The published file.
     """
     tensors = published.checkpoint.tensors
     try:
@@ -37,7 +37,7 @@ def draft_record(published: Publication) -> str:
     if not variants:
         return '# no record: the backbone is none of the named networks'
     if found.layout.name not in PUBLISHED_LAYOUTS or found.part not in PUBLISHED_PARTS:
-        return f'# no record: those have no {found.layout.name} {found.part}; convert it first'
+        return f'# no record: there are none of a {found.part} in the {found.layout.title}; convert it first'
     mean, std = normalisation(published.meta)
     fields: dict[str, object] = {
         'name': published.path.stem.rpartition('-')[0],
@@ -54,22 +54,22 @@ def draft_record(published: Publication) -> str:
     lines = ''.join(f'    {name}={value!r},\n' for name, value in fields.items())
     notes = ['fill in mirrors, licence and metrics']
     if 'cfg' not in published.meta:
-        notes.append('check mean and std: the file does not say them')
+        notes.append('check mean and std: the file has no config with them')
     if len(variants) > 1:
         notes.append(f'check variant: {", ".join(variants)} have the same shapes')
     return f'Record(\n{lines})  # {"; ".join(notes)}'
 
 
 def normalisation(meta: Mapping[str, Any]) -> tuple[Triple, Triple]:
-    """Return mean and standard deviation from the config that mmengine notes in a checkpoint.
+    """Return the mean and the standard deviation in the config that mmengine saves in a checkpoint.
 
-    The config is searched as text, because running it would run whatever the checkpoint's writer put in.
+    The config is searched as text, because running it would run any code that the checkpoint's writer put into it.
 
     Args:
-        meta: The checkpoint's `meta`.
+        meta: The `meta` of the checkpoint.
 
     Returns:
-        What the config says first, else ImageNet's usual ones.
+        The first ones in the config, or those of ImageNet where there are none.
     """
     text = meta.get('cfg')
     return _triple('mean', text) or IMAGENET_MEAN, _triple('std', text) or IMAGENET_STD
