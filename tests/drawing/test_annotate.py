@@ -49,6 +49,32 @@ def test_a_box_is_its_class_colour_at_its_edges() -> None:
         assert tuple(shown[y, x]) == (GREY, GREY, GREY)
 
 
+def test_a_box_has_a_white_rim() -> None:
+    """The rim keeps it visible on an object of its own colour."""
+    shown = pixels(shown_with(objects((4, 6, 20, 18, 1))))
+    for y, x in ((120, 38), (120, 42), (120, 198), (120, 202), (58, 120), (182, 120)):
+        assert tuple(shown[y, x]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_a_small_box_is_drawn_over_a_large_one(first: int) -> None:
+    """The left edges of both are at the same place; the order of the annotations does not matter."""
+    rows = ((4, 6, 30, 22, 0), (4, 9, 12, 15, 2))
+    shown = pixels(shown_with(objects(rows[first], rows[1 - first])))
+    assert tuple(shown[120, 40]) == class_colour(2)
+    assert tuple(shown[200, 40]) == class_colour(0)
+
+
+def test_names_do_not_cover_each_other() -> None:
+    """Two objects at the same place have two readable names, the score beside the name."""
+    found = objects((8, 8, 24, 20, 0), (8, 8, 24, 20, 1))
+    scored = ImageObjects(found.corners, found.labels, found.ignored, None, np.array([0.5, 0.25], np.float32))
+    shown, plain = (pixels(shown_with(each), names=True) for each in (scored, found))
+    for label in (0, 1):
+        areas = [int((each[:70] == class_colour(label)).all(-1).sum()) for each in (shown, plain)]
+        assert areas[0] > areas[1] > 100
+
+
 def test_an_ignored_object_is_grey_and_dashed() -> None:
     """Crowds look unlike the other objects, whose lines have no gaps."""
     shown = pixels(shown_with(objects((4, 6, 20, 18, 1), (22, 6, 30, 18, 0), ignored=(0,))))

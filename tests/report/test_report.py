@@ -23,7 +23,11 @@ from PIL import Image
 
 from resnest_mm.drawing.grid import SheetGrid
 from resnest_mm.drawing.palette import class_colour
+from resnest_mm.errors import UserError
+from resnest_mm.report import sections
 from resnest_mm.report.figures.detections import PANEL_WIDTH
+from resnest_mm.report.logs.run import Run
+from resnest_mm.report.predictions.detector import DetectorPredictions
 from resnest_mm.report.report import write_report
 from resnest_mm.report.request import Request
 from tests.support.log_lines import coco_line, stamped, train_line
@@ -261,6 +265,15 @@ def test_mistakes(training: tuple[Path, Path], capsys: pytest.CaptureFixture[str
     assert printed.err.count('\n') == 1
     assert message in printed.err
     assert sorted(work_dir.rglob('*')) == before
+
+
+def test_a_score_threshold_is_refused_for_panoptic_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments have no scores, so that the threshold would change nothing."""
+    found = DetectorPredictions((), ('disc',), 3, panoptic=True)
+    monkeypatch.setattr(sections, 'predict_detector', lambda *_, **__: found)
+    request = Request(cfg=Config({}), work_dir=tmp_path, score_threshold=0.3)
+    with pytest.raises(UserError, match=r'--score-thr 0\.3 is for boxes and masks'):
+        sections.report_detector(request, tmp_path / 'iter_1.pth', Run((), ()))
 
 
 @pytest.mark.parametrize('training', [write_coco], indirect=True, ids=['coco'])
