@@ -18,13 +18,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('out', nargs='?', default='data/demo', help='folder to write (default: %(default)s)')
     parser.add_argument('--images', type=int, default=default.images, help='training images (default: %(default)s)')
     parser.add_argument('--size', type=int, default=default.size, help='image side in pixels (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=default.seed, help='start of the random numbers (default: 0)')
+    parser.add_argument('--seed', type=int, default=default.seed, help='seed of the random numbers (default: 0)')
     parser.add_argument('--force', action='store_true', help='replace a demo data set made with other settings')
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for a request that cannot be met, 130 when interrupted."""
+    """Run the command line and return its exit code: 0, 2 after a mistake in the arguments or the folder, 130 when interrupted."""
     args = build_parser().parse_args(argv)
     try:
         settings = DemoSettings(images=args.images, size=args.size, seed=args.seed)

@@ -22,7 +22,7 @@ class DemoSettings:
     Args:
         images: Training images, at least 1; a sixth as many, but at least 8, are drawn for validation.
         size: Width and height of an image in pixels, 64 to 1024; the objects grow with it.
-        seed: Start of the random numbers, at least 0.
+        seed: Seed of the random numbers, at least 0.
 
     Raises:
         TypeError: An argument is not an integer.

@@ -1,4 +1,4 @@
-"""Stuff maps say what panoptic maps hold, and are written whole or not at all."""
+"""Stuff maps agree with the panoptic maps, and all or none of them are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panoptic maps of the demo data say what its scenes hold."""
+"""Panoptic maps of the demo data agree with its scenes."""
 
 from __future__ import annotations
 

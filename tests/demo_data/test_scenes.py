@@ -1,4 +1,4 @@
-"""Scenes: what the annotations say is what the picture shows."""
+"""The annotations of a scene agree with its image."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_object_can_be_seen(scenes: list[Scene]) -> None:
 
 
 def test_objects_overlap_but_mildly(scenes: list[Scene]) -> None:
-    """Occlusion occurs, near-duplicates of a box do not."""
+    """Objects hide parts of each other, but no two boxes are nearly equal."""
     ious = [
         box_iou(first.box, second.box)
         for scene in scenes

@@ -1,4 +1,4 @@
-"""`tools/browse_dataset.py` from start to end: which files it writes, what is on them, and what it refuses."""
+"""`tools/browse_dataset.py` from start to end: its files, the pictures in them, and the mistakes that it refuses."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_detector(demo: Path, tmp_path: Path, tool: Tool, capsys: pytest.Captu
 
 
 def test_a_segmenter(demo: Path, tmp_path: Path, tool: Tool) -> None:
-    """At its validation the image comes unchanged but for its size, so that every label has its place."""
+    """The validation pipeline changes only the size of an image, so every pixel must have the colour of its label."""
     pytest.importorskip('mmseg', reason='draws the data of a segmenter')
     out = tmp_path / 'look'
     arguments = [SEGMENTER, str(out), '--split', 'val', '--cfg-options', f'data_root={demo}']

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from resnest_mm.annotations.annotated_image import AnnotatedImage, ImageObjects
-from resnest_mm.drawing.datasets import evenly_spaced
 from resnest_mm.drawing.grid import SheetGrid
-from resnest_mm.drawing.palette import COLOURS, class_colour, ink_on
+from resnest_mm.drawing.palette import class_colour
 from resnest_mm.report.figures.detections import PANEL_WIDTH, draw_detections
 from resnest_mm.report.predictions.comparison import Comparison
 
@@ -97,18 +96,3 @@ def test_grid(tmp_path: Path, count: int, columns: int, rows: int) -> None:
     x, y = grid.corner(count - 1, 0)
     assert tuple(pixels[y + 130, x + 40]) == class_colour(0), 'the last sample is there'
     assert pixels.std() > 5
-
-
-@pytest.mark.parametrize(
-    ('total', 'count', 'expected'),
-    [(10, 4, [0, 3, 6, 9]), (3, 12, [0, 1, 2]), (9, 1, [4]), (0, 3, []), (87, 3, [0, 43, 86])],
-)
-def test_evenly_spaced(total: int, count: int, expected: list[int]) -> None:
-    assert evenly_spaced(total, count) == expected
-
-
-def test_colours_differ_and_repeat() -> None:
-    assert len(set(COLOURS)) == len(COLOURS)
-    assert class_colour(len(COLOURS)) == class_colour(0)
-    assert ink_on((255, 255, 255)) == (0, 0, 0)
-    assert ink_on((0, 0, 0)) == (255, 255, 255)

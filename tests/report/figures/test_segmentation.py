@@ -14,7 +14,7 @@ from resnest_mm.annotations.annotated_image import AnnotatedImage
 from resnest_mm.drawing.grid import CAPTION, LEGEND_LINE, MARGIN, PANEL_GAP, SheetGrid
 from resnest_mm.drawing.hand_drawn import HATCH
 from resnest_mm.drawing.palette import ClassStyles
-from resnest_mm.drawing.sheet import font, shorten
+from resnest_mm.drawing.sheet import font
 from resnest_mm.report.figures.segmentation import PANEL_WIDTH, draw_segmentation
 from resnest_mm.report.predictions.comparison import Comparison
 
@@ -163,12 +163,3 @@ def test_captions_name_the_pixel_accuracy(tmp_path: Path, monkeypatch: pytest.Mo
     assert written.count('image.png') == written.count('ground truth') == written.count('prediction') == 2
     assert {'disc', 'ignored', '2 of 9 val images, evenly spaced', 'tiny.pth'} <= set(written)
     assert not {'ground', 'bar', 'ring'} & set(written)
-
-
-def test_a_long_file_name_keeps_its_end() -> None:
-    name = 'frankfurt_000000_000294_leftImg8bit.png'
-    assert shorten(name, 1000) == name
-    short = shorten(name, 200)
-    assert short.startswith('…')
-    assert name.endswith(short[1:])
-    assert font(15).getlength(short) <= 200 < font(15).getlength('…' + name[-len(short) :])
