@@ -15,7 +15,7 @@ EXAMPLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 where a file is missing or wrong, or the folder exists."""
+    """Run the command line and return its exit code: 0, or 2 after a mistake in the files or the folder."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE)
     parser.add_argument('annotations', help="COCO's panoptic_*.json")
     parser.add_argument('maps', help='folder of its maps')
