@@ -24,8 +24,8 @@ EXAMPLES = {
 }
 NEEDED = {'quickstart': ('mmdet',), 'cost': ('mmdet', 'mmseg')}
 """Hosts that an example imports."""
-COPIES = ('configs/detection/mine.py',)
-"""Files that a command of the documents makes."""
+COPIES = ('configs/detection/mine.py', 'configs/detection/NAME.py', 'configs/segmentation/NAME.py')
+"""Files that a reader of the documents makes."""
 LONGEST_README = 250
 
 
@@ -84,7 +84,7 @@ def test_the_versions_are_the_pinned_ones(repository: Path) -> None:
 
 def test_panopticapi_has_one_version(repository: Path) -> None:
     """The setup installs it; the documents and the check before a training say how."""
-    places = ('tools/setup_environment.py', 'docs/troubleshooting.md', 'resnest_mm/training/preflight.py')
+    places = ('tools/setup_environment.py', 'docs/troubleshooting.md', 'resnest_mm/training/checks/data_files.py')
     found = [re.findall(r'panopticapi-lite==([\d.]+)', (repository / place).read_text()) for place in places]
     assert all(found) and len({version for versions in found for version in versions}) == 1
 
