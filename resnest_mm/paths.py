@@ -16,9 +16,9 @@ def shipped_folder(name: str) -> Path:
     Args:
         name: Name of the folder.
     """
-    beside = PACKAGE.parent / name
+    folder = PACKAGE.parent / name
     is_checkout = (PACKAGE.parent / 'pyproject.toml').is_file()
-    return beside if is_checkout else PACKAGE / name
+    return folder if is_checkout else PACKAGE / name
 
 
 def list_configs() -> list[str]:

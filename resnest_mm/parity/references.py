@@ -52,11 +52,11 @@ def official_maps(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
     """Return the feature map of each stage of an official network; its own forward returns class scores only."""
     parts = dict(network.named_children())
     x = parts['maxpool'](parts['relu'](parts['bn1'](parts['conv1'](images))))
-    maps = []
+    feature_maps = []
     for stage in ('layer1', 'layer2', 'layer3', 'layer4'):
         x = parts[stage](x)
-        maps.append(x)
-    return tuple(maps)
+        feature_maps.append(x)
+    return tuple(feature_maps)
 
 
 def _official_pair(

@@ -1,4 +1,4 @@
-"""C11: dilations and drop path reach the blocks they are meant for."""
+"""Dilations, pools and drop path are in the blocks that the arguments describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C4: tracing, exporting and compiling give what eager execution gives, maps and running statistics alike."""
+"""Traced, exported and compiled backbones give the feature maps and running statistics of eager execution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C3: what a neck and a training loop rely on."""
+"""The attributes and behaviour that necks and training loops rely on."""
 
 from __future__ import annotations
 

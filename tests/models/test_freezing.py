@@ -1,4 +1,4 @@
-"""C6: what is frozen stands still, and only that."""
+"""Frozen parts do not change in training, and all other parts do."""
 
 from __future__ import annotations
 

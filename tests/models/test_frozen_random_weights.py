@@ -1,4 +1,4 @@
-"""C7: freezing weights that nothing was loaded into is almost always a mistake, and is said once and loudly."""
+"""Freezing a backbone without loaded weights gives a warning, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C12: initial weights are those asked for, directly and through a host's detector."""
+"""Initial weights are those of the config, for the backbone alone and inside a detector."""
 
 from __future__ import annotations
 

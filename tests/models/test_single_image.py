@@ -1,4 +1,4 @@
-"""C8: a training batch of one image does not stop a training, and batches of more are plain batch norm."""
+"""Training works with batches of one image, and larger batches use plain batch norm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C4: split attention is the paper's, pair by pair of group and split, and stands on its own."""
+"""Split attention equals the paper's, written as loops over groups and splits, and needs torch only."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class Detectron2PanopticFPN(PanopticFPN):
                 each[:, : meta['img_shape'][0], : meta['img_shape'][1]]
                 for each, meta in zip(logits, metas, strict=True)
             ]
-        maps = self.panoptic_fusion_head.predict(instances, logits)
-        for sample, found, scores, panoptic in zip(batch_data_samples, instances, logits, maps, strict=True):
+        merged = self.panoptic_fusion_head.predict(instances, logits)
+        for sample, found, scores, panoptic in zip(batch_data_samples, instances, logits, merged, strict=True):
             sample.pred_instances = found
             stuff = self.panoptic_fusion_head.stuff_labels(scores)[None]
             # mmdet's visualizer looks up the name of every label except ignore_index

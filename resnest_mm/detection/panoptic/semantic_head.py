@@ -118,14 +118,14 @@ class Detectron2SemanticHead(BaseSemanticHead):
             raise ValueError(
                 'an image has no semantic labels; set data_prefix.seg, and with_seg=True in LoadAnnotations'
             )
-        maps = [sample.gt_sem_seg.sem_seg.squeeze(0).long() for sample in samples]
-        given = {tuple(entry.shape) for entry in maps}
+        labels_by_image = [sample.gt_sem_seg.sem_seg.squeeze(0).long() for sample in samples]
+        given = {tuple(entry.shape) for entry in labels_by_image}
         if given != {size}:
             raise ValueError(
                 f'semantic labels have the sizes {sorted(given)}, but the padded images have {size}; set pad_seg=True '
                 'and pad_size_divisor=32 in the data_preprocessor'
             )
-        labels = torch.stack(maps)  # [N, H, W]
+        labels = torch.stack(labels_by_image)  # [N, H, W]
         known = labels[labels != self.loss_seg.ignore_index]
         if known.numel() and not 0 <= int(known.min()) <= int(known.max()) < self.num_classes:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""The multi-scale sliding-window evaluation behind the published numbers."""
+"""The multi-scale sliding-window evaluation of the published results."""

@@ -1,4 +1,4 @@
-"""C2: what cannot be honoured is refused by name, before a layer exists, and what is handed in stays as it was."""
+"""Arguments that the backbone does not support raise an error that names them, before a layer is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C9: `with_cp` saves memory and changes nothing else, bit for bit."""
+"""`with_cp` saves memory and changes no output, gradient or running statistic by a single bit."""
 
 from __future__ import annotations
 

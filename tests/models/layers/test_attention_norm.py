@@ -1,4 +1,4 @@
-"""C8: with any norm the attention depends on the image and learns."""
+"""With every norm, the attention depends on the image and gets gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C10: deformable convolutions inside split attention, which start as the plain ones."""
+"""Deformable convolutions inside split attention start as plain convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C11: plugins stand where they are asked to, with the channels that are there."""
+"""Plugins are at their positions and get the number of channels there."""
 
 from __future__ import annotations
 
