@@ -61,9 +61,7 @@ def check_mask_branch(mask_roi_extractor: Any, mask_head: Any) -> None:
             )
     if (mask_roi_extractor is None) != (mask_head is None):
         absent = 'mask_head' if mask_head is None else 'mask_roi_extractor'
-        raise ValueError(
-            f'{absent} is missing; set mask_roi_extractor and mask_head for masks, or none of the two for boxes only'
-        )
+        raise ValueError(f'{absent} is missing; set mask_roi_extractor and mask_head, or for boxes only none of them')
 
 
 def training_configs(value: Any, *, num_stages: int, with_mask: bool) -> list[ConfigDict] | None:
