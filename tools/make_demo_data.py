@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 after a mistake in the arguments or the folder, 130 when interrupted."""
+    """Run the command line and return its exit code: 0, 2 after a mistake of the user, 130 when interrupted."""
     args = build_parser().parse_args(argv)
     try:
         settings = DemoSettings(images=args.images, size=args.size, seed=args.seed)
