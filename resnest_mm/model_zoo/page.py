@@ -14,18 +14,18 @@ from resnest_mm.weights.records.lookup import RECORDS
 _HEAD: Final = """\
 # Model zoo
 
-Every shipped config, whose number it has, and the released file that fits it. `python tools/model_zoo.py` writes this
-page from `model-index.yml` and the `metafile.yml` files beside the configs; change those, not this.
+This page lists every shipped config, its published or measured results, and the released file that fits it.
+`python tools/model_zoo.py` writes it from `model-index.yml` and the `metafile.yml` files next to the configs. Change
+those files, not this page.
 
-Numbers are in per cent, and with each stands who measured it. Those of others were not measured again here. A training
-of `90,000 x 16` has so many iterations of so many images. Parameters are those of the whole model, auxiliary heads
-included."""
+Results are in per cent. Each section says who measured them; results of others were not measured again here. A training
+of `90,000 x 16` has 90,000 iterations of 16 images. Parameters are those of the whole model, with auxiliary heads."""
 _CONVERSION: Final = (
-    'The released files have other names for their tensors.{packed} These commands make them loadable into the config, '
-    'by `tools/test.py CONFIG FILE`. They were tried on tensors with the keys and shapes of the released files, which '
-    'could not be fetched here:'
+    'The released files have another key layout.{packed} These commands convert them for the config; then run '
+    '`tools/test.py CONFIG FILE`. They were tried on tensors with the keys and shapes of the released files, because '
+    'the files themselves could not be downloaded:'
 )
-_PACKED: Final = ' Each is packed in a `.zip` and has to be unpacked first.'
+_PACKED: Final = ' Each is inside a `.zip`; unpack it first.'
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,23 @@ _SECTIONS: Final = (
         "The authors' segmenters",
         'authors',
         'segmentation/',
-        'That is `tools/test.py CONFIG FILE --tta`; without the option a test runs each image once.',
+        '`tools/test.py CONFIG FILE --tta` tests in this way; without the option each image is tested once.',
     ),
     _Section(
         "mmdet's detectors",
         'mmdet',
         'detection/',
-        "The configs are mmdet's but for the class of the backbone, and its files load as they are.",
+        "The configs are mmdet's, with this backbone. mmdet's files load without conversion.",
     ),
     _Section(
         "mmseg's segmenters",
         'mmseg',
         'segmentation/',
-        "The configs are mmseg's recipes with the backbone as mmseg builds it, and its files load as they are.",
+        "The configs are mmseg's recipes, with the backbone as mmseg builds it. mmseg's files load without conversion.",
     ),
     _Section('Measured here', 'measured', ''),
     _Section(
-        'Without a published number', 'unpublished', '', 'Nobody has published a number, and none was measured here.'
+        'Without a published number', 'unpublished', '', 'No results have been published, and none were measured here.'
     ),
 )
 
@@ -118,7 +118,7 @@ def _section(section: _Section, entries: Sequence[Entry], notes: list[str]) -> I
         yield 'Memory was not measured.'
     records = [RECORDS[entry.record] for entry in entries if entry.record]
     for note in dict.fromkeys(record.note for record in records if record.note):
-        yield f'Of the released files: {note}'
+        yield f'About the released files: {note}'
     if commands := [_command(entry) for entry in entries if entry.converted]:
         yield _CONVERSION.format(packed=_PACKED if _packed(entries) else '')
         yield '\n'.join(f'    {command}' for command in commands)

@@ -151,7 +151,7 @@ def test_a_row_says_what_the_entry_does() -> None:
 def test_what_was_not_measured_is_said() -> None:
     page = render([entry(results=()), entry(config='detection/none', group='unpublished', results=())])
     assert 'not measured yet' in page and 'Memory was not measured.' in page
-    assert 'Nobody has published a number' in page
+    assert 'No results have been published' in page
 
 
 @pytest.mark.parametrize(
