@@ -6,6 +6,7 @@ import doctest
 import importlib
 
 import pytest
+from mmengine.logging import MMLogger
 
 EXAMPLES = [
     ('resnest_mm.models.resnest', 'ResNeSt'),
@@ -22,6 +23,7 @@ def test_the_example_of_a_docstring_prints_what_it_says(module: str, name: str) 
     documented = getattr(importlib.import_module(module), name)
     (example,) = doctest.DocTestFinder(recurse=False).find(documented, name, globs={})
     assert example.examples, f'{module}.{name} has no example'
+    MMLogger.get_current_instance()  # its handler keeps the stdout of its creation; a log line is no output of an example
     printed: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(example, out=printed.append)
     assert result.failed == 0, ''.join(printed)
