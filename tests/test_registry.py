@@ -41,13 +41,13 @@ def test_every_host_builds_by_the_full_name(host: str, fresh_python: Run) -> Non
     """A config needs no custom_imports, and having them, even twice, does no harm."""
     code = f"""
 from {host}.registry import MODELS
-backbone = dict(type='resnest_mm.ResNeSt', depth=50)
+backbone = dict(type='resnest_mm.ResNeSt', depth=14, base_channels=8)
 print(type(MODELS.build(backbone)).__module__)
 from mmengine.utils import import_modules_from_strings
 for _ in range(2):
     import_modules_from_strings(imports=['resnest_mm', 'resnest_mm.models'], allow_failed_imports=False)
 print(type(MODELS.build(backbone)).__module__)
-assert backbone == dict(type='resnest_mm.ResNeSt', depth=50)
+assert backbone == dict(type='resnest_mm.ResNeSt', depth=14, base_channels=8)
 """
     lines = [line for line in fresh_python(code).stdout.splitlines() if line.startswith('resnest_mm')]
     assert lines == ['resnest_mm.models.resnest'] * 2

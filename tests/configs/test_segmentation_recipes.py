@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
+from tests.support import shipped_configs
 from tests.support.metafiles import entry_of, first_metrics
 from tests.support.recipes.segmentation_truth import ENTRIES, truth
+from tests.support.shipped_configs import CONFIGS
 
 pytest.importorskip('mmseg', reason='the recipes are for mmseg')
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'segmentation'
+FOLDER = CONFIGS / 'segmentation'
 ONE_OF_EACH_SCHEDULE = ('fcn_s50-d8_ade20k', 'fcn_s50-d8_120e_ade20k', 'fcn_s50-d8_pascal-context-59')
 LEAST_VALUES = 30
 
@@ -29,12 +32,17 @@ def _scope() -> Iterator[None]:
         yield
 
 
+def read(name: str) -> Config:
+    """Return a parsed config, which may be changed: the hosts' builders take keys out of it."""
+    return copy.deepcopy(shipped_configs.read(FOLDER / f'{name}.py'))
+
+
 def observe(name: str, root: Path) -> dict[str, Any]:
     """Return what a config amounts to once the Runner's own functions have built its parts."""
     from tests.support.recipes import segmentation_data as data
     from tests.support.recipes import segmentation_networks as networks
 
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = read(name)
     data.write_data(root, cfg)
     model = networks.build(cfg)
     observed = (
@@ -42,7 +50,7 @@ def observe(name: str, root: Path) -> dict[str, Any]:
         *networks.observe_weights(cfg),
         *networks.observe_optimizer(cfg, model),
         *networks.observe_schedule(cfg),
-        *networks.observe_evaluator(cfg),
+        *networks.observe_evaluator(cfg, model),
         *data.observe_data(cfg, root),
         *data.observe_pipelines(cfg, root),
         *published(name),
@@ -56,7 +64,7 @@ def published(name: str) -> Iterator[tuple[str, Any]]:
     """Yield the released model that the docstring names, and the published numbers of the metafile."""
     from resnest_mm.weights.records.lookup import RECORDS
 
-    text = ' '.join((ast.get_docstring(ast.parse((CONFIGS / f'{name}.py').read_text())) or '').split())
+    text = ' '.join((ast.get_docstring(ast.parse((FOLDER / f'{name}.py').read_text())) or '').split())
     model = re.search(r'`(\w+)` of zhanghang1989/PyTorch-Encoding', text)
     assert model
     record, entry = RECORDS[f'encoding/{model[1]}'], entry_of(f'segmentation/{name}')
@@ -77,13 +85,13 @@ def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path
 
 
 def test_every_recipe_of_the_authors_is_there_and_no_other_claims_to_be() -> None:
-    authors = {file.stem for file in CONFIGS.glob('*.py') if 'zhanghang1989/PyTorch-Encoding' in file.read_text()}
+    authors = {file.stem for file in FOLDER.glob('*.py') if 'zhanghang1989/PyTorch-Encoding' in file.read_text()}
     assert authors == set(ENTRIES)
 
 
 def rates(name: str) -> tuple[Any, torch.optim.Optimizer, int]:
     """Return the scheduler over one parameter of the backbone and one of a head, and its number of iterations."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = read(name)
     lr = cfg.optim_wrapper.optimizer.lr
     times = cfg.optim_wrapper.paramwise_cfg.custom_keys.decode_head.lr_mult
     groups = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in (lr, lr * times)]
@@ -153,7 +161,7 @@ def test_the_runner_trains_evaluates_and_follows_the_authors_evaluator(name: str
     from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
     from tests.support.recipes.segmentation_data import write_data
 
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = read(name)
     cfg = shrink(cfg, write_data(tmp_path / 'data', cfg), tmp_path / 'work')
     runner = Runner.from_cfg(cfg)
     runner.train()

@@ -13,13 +13,17 @@ import torch.multiprocessing as mp
 
 needs_processes = pytest.mark.skipif(not dist.is_available(), reason='torch was built without distributed training')
 
+PRELOADED = ['pytest', 'torch', 'mmcv.cnn', 'mmengine.runner']
+"""What the server imports: nothing of this repository, because it does not know pytest's paths."""
+
 
 def run_in_two_processes(work: Callable[[int], Any], folder: Path) -> list[Any]:
     """Return what `work(rank)` returns in each of two processes that talk over gloo.
 
-    Starting them takes seconds, most of it imports, so a test module does it once.
+    Both are forked from a server that has imported what is slow to import and started no thread.
     """
-    mp.spawn(_process, args=(work, str(folder)), nprocs=2)
+    mp.get_context('forkserver').set_forkserver_preload(PRELOADED)
+    mp.start_processes(_process, args=(work, str(folder)), nprocs=2, start_method='forkserver')
     return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
 
 

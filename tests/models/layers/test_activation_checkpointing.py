@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from resnest_mm.models.layers.activation_checkpointing import run_checkpointed
+from tests.support.processes import needs_processes, run_in_two_processes
 from tests.support.tiny_backbones import batch_norms, changed, image, scatter, snapshot, tiny
 
 CASES: dict[str, dict[str, Any]] = {
@@ -131,10 +131,8 @@ def test_statistics_are_the_norms_own_again_after_an_error() -> None:
     assert changed(after_forward, block) == set()
 
 
-def distributed_step(rank: int, folder: str) -> None:
-    """One process of two: the gradients of a step with and without `with_cp`, the same to the bit."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+def distributed_step(rank: int) -> list[dict[str, Tensor]]:
+    """Return the gradients and statistics of a process after a step without and with `with_cp`."""
     results = []
     for with_cp in (False, True):
         backbone = tiny(26, num_stages=2, with_cp=with_cp, frozen_stages=1, drop_path_rate=0.3)
@@ -146,15 +144,13 @@ def distributed_step(rank: int, folder: str) -> None:
             sum(x.square().mean() for x in model(image(2, seed=10 * rank + seed))[1:]).backward()
         gradients = {name: p.grad.clone() for name, p in backbone.named_parameters() if p.grad is not None}
         results.append({**gradients, **dict(backbone.named_buffers())})
-    torch.save(results, Path(folder) / f'{rank}.pt')
-    torch.distributed.destroy_process_group()
+    return results
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason='torch was built without distributed training')
+@needs_processes
 def test_two_processes_agree(tmp_path: Path) -> None:
-    mp.spawn(distributed_step, args=(str(tmp_path),), nprocs=2)
-    (plain, checkpointed), (other, _) = (torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1))
+    """Checkpointing gives the same gradients and statistics to the bit, and DDP averages them over the processes."""
+    (plain, checkpointed), (other, _) = run_in_two_processes(distributed_step, tmp_path)
     assert plain.keys() == checkpointed.keys()
     assert all(torch.equal(plain[name], checkpointed[name]) for name in plain)
     gradients = [name for name in plain if 'running' not in name and 'num_batches' not in name]

@@ -199,12 +199,11 @@ def observe_schedule(cfg: Config) -> Iterator[tuple[str, Any]]:
     yield 'schedule: schedulers, counts epochs', (kinds, any(entry.by_epoch for entry in cfg.param_scheduler))
 
 
-def observe_evaluator(cfg: Config) -> Iterator[tuple[str, Any]]:
+def observe_evaluator(cfg: Config, model: Any) -> Iterator[tuple[str, Any]]:
     """Yield how `tools/test.py --tta` evaluates."""
     from mmseg.registry import MODELS
 
-    with torch.device('meta'):
-        evaluator = MODELS.build({**cfg.tta_model, 'module': cfg.model})
+    evaluator = MODELS.build({**cfg.tta_model, 'module': model})
     yield 'evaluator', name_of(evaluator)
     yield 'evaluator: long side at scale 1, window', (evaluator.base_size, evaluator.crop_size)
     yield 'evaluator: scales', tuple(evaluator.scales)
