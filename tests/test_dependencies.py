@@ -55,6 +55,14 @@ def test_every_imported_package_is_declared() -> None:
     assert len(imported) > 10 and missing == set()
 
 
+def test_what_every_user_installs_is_imported() -> None:
+    """A dependency that no code needs any more is installed for nothing."""
+    imported = {
+        NAMES.get(name, name) for path in (REPOSITORY / 'resnest_mm').rglob('*.py') for name in imports_of(path)
+    }
+    assert {normalised(each) for each in PROJECT['dependencies']} - {normalised(name) for name in imported} == set()
+
+
 def test_every_declared_package_is_pinned() -> None:
     """`make setup` builds the environment that the tests ran in; OneDL's packages are another one."""
     ours = {name for name in DECLARED if not name.startswith('onedl-') and name != 'resnest-mm'}
