@@ -23,7 +23,8 @@ def test_the_example_of_a_docstring_prints_what_it_says(module: str, name: str) 
     documented = getattr(importlib.import_module(module), name)
     (example,) = doctest.DocTestFinder(recurse=False).find(documented, name, globs={})
     assert example.examples, f'{module}.{name} has no example'
-    MMLogger.get_current_instance()  # its handler keeps the stdout of its creation; a log line is no output of an example
+    # the handler of the logger keeps the stdout of its creation, so a log line is no output of an example
+    MMLogger.get_current_instance()
     printed: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(example, out=printed.append)
     assert result.failed == 0, ''.join(printed)
