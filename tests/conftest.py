@@ -93,8 +93,22 @@ def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subp
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """Yield a project with four images, from whose `cwd` the test runs; mmengine's globals are put back afterwards."""
+def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what a training, or a test of a model, changes in this process."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    # mmengine prints its config five times in a run, and laying it out takes a second each time.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+    allowed = torch.serialization.get_safe_globals()
+    forget_runs()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed)
+    forget_runs()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_process: None) -> Project:
+    """Return a project with four images, from whose `cwd` the test runs."""
     made = Project(root=tmp_path / 'project', cwd=tmp_path / 'cwd')
     made.cwd.mkdir()
     images = made.root / 'data' / 'images'
@@ -105,15 +119,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     content = {'metainfo': {'classes': ['a']}, 'data_list': records}
     (made.root / 'data' / 'ann.json').write_text(json.dumps(content), encoding='utf-8')
     monkeypatch.chdir(made.cwd)
-    monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.syspath_prepend(str(REPOSITORY / 'tests' / 'support'))
-    # mmengine prints its config five times in a run, and laying it out takes a second each time.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
-    allowed = torch.serialization.get_safe_globals()
-    yield made
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
-    forget_runs()
+    return made
 
 
 @pytest.fixture(scope='session')

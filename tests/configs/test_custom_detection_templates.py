@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 from PIL import Image
 
 from resnest_mm.training.config.walk import iter_dicts
 from tests.support.shipped_configs import CONFIGS, read
-from tests.support.tool_runs import forget_runs, run_tool
+from tests.support.tool_runs import run_tool
 
 pytest.importorskip('mmdet', reason='the templates are for mmdet')
 
@@ -27,6 +25,7 @@ test_dataloader = val_dataloader
 model = dict(
     backbone=dict(variant='resnest14', base_channels=8, init_cfg=None),
     neck=dict(in_channels=[32, 64, 128, 256]),
+    roi_head=dict(bbox_head=dict(fc_out_channels=32)),
     train_cfg=dict(rpn_proposal=dict(max_per_img=50)),
     test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0, max_per_img=5)),
 )
@@ -93,19 +92,6 @@ def template(kind: str) -> Path:
     return CONFIGS / 'detection' / f'faster-rcnn_s50_fpn_custom-{kind}.py'
 
 
-@pytest.fixture(autouse=True)
-def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back what a run changes in the process."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    # mmengine prints its config several times in a run, and laying it out takes a second each time.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
-    allowed = torch.serialization.get_safe_globals()
-    yield
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
-    forget_runs()
-
-
 @each_kind
 def test_it_is_for_one_gpu_and_small_batches(kind: str) -> None:
     cfg = read(template(kind))
@@ -118,6 +104,7 @@ def test_it_is_for_one_gpu_and_small_batches(kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('clean_process')
 @each_kind
 def test_it_trains_and_draws_every_image(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / 'data'

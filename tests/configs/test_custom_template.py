@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.shipped_configs import CONFIGS
+from tests.support.tool_runs import run_tool
 
 pytest.importorskip('mmseg', reason='the template is for mmseg')
 
@@ -32,7 +30,7 @@ default_hooks = dict(checkpoint=dict(interval=2))
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def template(tmp_path: Path) -> Path:
     """Return a folder with a config that makes the template small, and data of three and two images of 64x48."""
     generator = np.random.default_rng(0)
     for split, count in (('train', 3), ('val', 2)):
@@ -43,28 +41,25 @@ def project(tmp_path: Path) -> Path:
             labels = generator.choice(np.array([0, 1, 2, 255], np.uint8), (48, 64))
             Image.fromarray(pixels).save(tmp_path / 'data' / 'images' / split / f'{index}.jpg')
             Image.fromarray(labels).save(tmp_path / 'data' / 'labels' / split / f'{index}.png')
-    template = CONFIGS / 'segmentation' / 'deeplabv3_s50-d8_custom.py'
-    text = SMALLER.format(template=str(template), data=str(tmp_path / 'data'))
+    path = CONFIGS / 'segmentation' / 'deeplabv3_s50-d8_custom.py'
+    text = SMALLER.format(template=str(path), data=str(tmp_path / 'data'))
     (tmp_path / 'mine.py').write_text(text, encoding='utf-8')
     return tmp_path
 
 
-def run(tool: str, *arguments: str, cwd: Path) -> str:
-    repository = CONFIGS.parent
-    command = [sys.executable, str(repository / 'tools' / f'{tool}.py'), *arguments]
-    env = {**os.environ, 'PYTHONPATH': str(repository)}
-    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
-def test_it_trains_and_draws_every_image_beside_its_labels(project: Path) -> None:
-    said = run('train', 'mine.py', cwd=project)
+@pytest.mark.usefixtures('clean_process')
+def test_it_trains_and_draws_every_image_beside_its_labels(
+    template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The steps in the template's docstring, on data of the smallest size: train, test, look at the pictures."""
+    monkeypatch.chdir(template)
+    assert run_tool('train', ['mine.py']) == 0
+    said = capsys.readouterr().out
     assert 'mIoU' in said
     assert all(name in said for name in ('background', 'thing', 'stuff'))
-    checkpoint = (project / 'work_dirs' / 'mine' / 'last_checkpoint').read_text()
-    run('test', 'mine.py', checkpoint, '--show-dir', 'drawn', cwd=project)
-    drawn = sorted((project / 'drawn').rglob('*.png'))
+    checkpoint = (template / 'work_dirs' / 'mine' / 'last_checkpoint').read_text()
+    assert run_tool('test', ['mine.py', checkpoint, '--show-dir', 'drawn']) == 0
+    drawn = sorted((template / 'drawn').rglob('*.png'))
     assert len(drawn) == 2
     assert [Image.open(path).size for path in drawn] == [(128, 48)] * 2

@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from resnest_mm.demo_data import DemoSettings, write_demo_data
 from tests.support.shipped_configs import every_config, name_of, read
 from tests.support.tiny_configs import SIZE, shrink
-from tests.support.tool_runs import CONFIG_RUN, forget_runs, run_tool
+from tests.support.tool_runs import CONFIG_RUN, run_tool
 
 WHOLE = bool(os.environ.get('RESNEST_MM_WHOLE'))
 METRICS = {'mmseg': ('aAcc', 'mIoU'), 'mmdet': ('coco/bbox_mAP', 'coco/bbox_mAP_50')}
@@ -31,20 +30,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back what a run changes in the process."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    # mmengine prints its config several times in a run, and laying it out takes a second each time.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
-    allowed = torch.serialization.get_safe_globals()
-    yield
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
-    forget_runs()
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures('clean_process')
 @every_config
 def test_a_config_trains_and_is_tested(
     path: Path,

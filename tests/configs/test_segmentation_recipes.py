@@ -18,6 +18,7 @@ from tests.support import shipped_configs
 from tests.support.metafiles import entry_of, first_metrics
 from tests.support.recipes.segmentation_truth import ENTRIES, truth
 from tests.support.shipped_configs import CONFIGS
+from tests.support.tiny_configs import SIZE, shrink_step
 
 pytest.importorskip('mmseg', reason='the recipes are for mmseg')
 
@@ -141,10 +142,13 @@ def shrink(cfg: Config, root: Path, work_dir: Path) -> Config:
     cfg.model.backbone.update(variant=None, depth=14, base_channels=8, stem_channels=16, init_cfg=None)
     cfg.model.decode_head.update(in_channels=256, channels=8)
     cfg.model.auxiliary_head.update(in_channels=128, channels=8)
-    cfg.tta_model.scales = (0.5, 1.0)
+    cfg.model.data_preprocessor.size = (SIZE, SIZE)
+    cfg.tta_model.update(scales=(0.5, 1.0), base_size=SIZE, crop_size=SIZE // 2)
     for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
-        cfg[f'{split}_dataloader'].dataset.data_root = str(root)
+        loader = cfg[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(root)
+        loader.dataset.pipeline = [shrink_step(step) for step in loader.dataset.pipeline]
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.param_scheduler[0].end = 3
     cfg.default_hooks.logger.interval = 1
@@ -153,6 +157,7 @@ def shrink(cfg: Config, root: Path, work_dir: Path) -> Config:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('clean_process')
 @pytest.mark.parametrize('name', ['deeplabv3_s50-d8_ade20k', 'fcn_s50-d8_pascal-context-59'])
 def test_the_runner_trains_evaluates_and_follows_the_authors_evaluator(name: str, tmp_path: Path) -> None:
     from mmengine.runner import Runner

@@ -60,7 +60,7 @@ def shrink(cfg: Config, data: Path, *, whole: bool) -> Config:
         loader.pop('prefetch_factor', None)
         for dataset in innermost(loader.dataset):
             move(dataset, data, split='train' if split == 'train' else 'val', classes=_classes(small))
-            dataset.pipeline = [_shrink_step(step) for step in dataset.pipeline]
+            dataset.pipeline = [shrink_step(step) for step in dataset.pipeline]
             dataset.indices = 2 if split != 'train' else None  # images
             dataset.serialize_data = False  # it ends with a collection of garbage, half a second in a large process
     if cfg.default_scope == 'mmdet':
@@ -216,7 +216,7 @@ def _shrink_counts(cfg: Config) -> None:
             node['score_thr'] = 0.0  # without a single box COCO's metric is not even logged
 
 
-def _shrink_step(step: ConfigDict) -> ConfigDict:
+def shrink_step(step: ConfigDict) -> ConfigDict:
     """Return a pipeline step, and the steps that it chooses from, with the same meaning at `SIZE` pixels."""
     small = copy.deepcopy(step)
     for node in _dicts(small):

@@ -195,7 +195,15 @@ visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBa
 
 
 @pytest.mark.slow
-def test_a_detector_is_trained_resumed_and_tested_from_another_folder(tmp_path: Path, repository: Path) -> None:
+@pytest.mark.usefixtures('clean_process')
+def test_a_detector_is_trained_resumed_and_tested_from_another_folder(
+    tmp_path: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tool: Tool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Training and test run as a user starts them, in processes of their own; what follows each runs in this one."""
     cv2 = pytest.importorskip('cv2')
     pytest.importorskip('mmdet')
     (tmp_path / 'elsewhere').mkdir()
@@ -213,21 +221,27 @@ def test_a_detector_is_trained_resumed_and_tested_from_another_folder(tmp_path: 
     (tmp_path / 'tiny.py').write_text(DETECTOR, encoding='utf-8')
     data = f'data_root={tmp_path / "data"}'
 
-    def run(name: str, *argv: str) -> str:
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+
+    def start(name: str, *argv: str) -> str:
         command = [sys.executable, str(repository / 'tools' / f'{name}.py'), '../tiny.py', *argv]
         env = {key: value for key, value in os.environ.items() if key != 'LOCAL_RANK'}
-        done = subprocess.run(command, cwd=tmp_path / 'elsewhere', env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    trained = run('train', '--single-gpu', '--work-dir', 'run', '--cfg-options', data)
+    def run(name: str, *argv: str) -> str:
+        assert tool(name, ['../tiny.py', *argv]) == 0
+        return capsys.readouterr().out
+
+    trained = start('train', '--single-gpu', '--work-dir', 'run', '--cfg-options', data)
     assert '--single-gpu: 1 SyncBN settings -> BN; lr 0.02 -> 0.00375 (batch size 3 instead of 16)' in trained
     resumed = run('train', '--work-dir', 'run', '--resume', '--cfg-options', data, 'train_cfg.max_epochs=2')
     assert 'resumed epoch: 1, iter: 2' in resumed
     last = tmp_path / 'elsewhere' / 'run' / 'epoch_2.pth'
     assert resumed.splitlines()[-1] == f'last checkpoint: {last}'
     argv = (str(last), '--work-dir', 'tested', '--out', 'boxes.pkl', '--show-dir', 'drawn', '--cfg-options', data)
-    tested = run('test', *argv)
+    tested = start('test', *argv)
     pattern = r'coco/bbox_mAP: (-?[\d.]+)'
     assert re.findall(pattern, tested)[-1] == re.findall(pattern, resumed)[-1]
     with (tmp_path / 'elsewhere' / 'boxes.pkl').open('rb') as file:
