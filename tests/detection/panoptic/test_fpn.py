@@ -14,11 +14,11 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from tests.detection.panoptic.test_fusion import fused_by_hand
 from tests.support import tiny_cascade as tiny
+from tests.support.panoptic_loops import fuse
 
 STUFF = 4
 
@@ -87,18 +87,6 @@ def test_losses_are_the_cascades_and_the_semantic_heads(empty: tuple[int, ...]) 
     assert model.semantic_head.conv_upsample_layers[3].conv[0].conv.weight.grad.any()
 
 
-def by_hand(instances: Any, scores: Tensor) -> Tensor:
-    """Return the panoptic map by the loops of the fusion's test, on maps of any size."""
-    from tests.detection.panoptic import test_fusion as loops
-
-    saved = loops.THINGS, loops.STUFF, loops.HEIGHT, loops.WIDTH
-    loops.THINGS, loops.STUFF, loops.HEIGHT, loops.WIDTH = tiny.CLASSES, STUFF, *scores.shape[1:]
-    try:
-        return torch.tensor(fused_by_hand(instances, scores, score_thr=0.4, mask_overlap=0.5, stuff_area_limit=40))
-    finally:
-        loops.THINGS, loops.STUFF, loops.HEIGHT, loops.WIDTH = saved
-
-
 def test_prediction_holds_boxes_stuff_and_the_map_of_both() -> None:
     """Boxes are those of the cascade at its own threshold; logits are cut to the image before they are enlarged."""
     model = build().eval()
@@ -118,7 +106,8 @@ def test_prediction_holds_boxes_stuff_and_the_map_of_both() -> None:
         ]
         panoptic = result.pred_panoptic_seg.sem_seg
         assert panoptic.shape == (1, *result.ori_shape)
-        assert torch.equal(panoptic[0].long(), by_hand(found, scores))
+        rules = dict(score_thr=0.4, mask_overlap=0.5, stuff_area_limit=40)
+        assert panoptic[0].tolist() == fuse(found, scores, things=tiny.CLASSES, **rules)
         kinds = scores.argmax(0)
         labels = torch.where(kinds == 0, tiny.CLASSES + STUFF, kinds + tiny.CLASSES - 1)
         assert torch.equal(result.pred_sem_seg.sem_seg[0], labels)

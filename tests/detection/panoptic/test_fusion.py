@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from resnest_mm.detection.panoptic.fusion import Detectron2FusionHead
+from tests.support.panoptic_loops import fuse
 
 THINGS, STUFF, HEIGHT, WIDTH = 4, 3, 10, 12
 
@@ -23,35 +24,6 @@ def head(**test_cfg: Any) -> Detectron2FusionHead:
 
 def found(masks: Tensor, scores: list[float], labels: list[int]) -> InstanceData:
     return InstanceData(masks=masks, scores=torch.tensor(scores), labels=torch.tensor(labels, dtype=torch.long))
-
-
-def fused_by_hand(
-    instances: InstanceData, logits: Tensor, *, score_thr: float, mask_overlap: float, stuff_area_limit: int
-) -> list[list[int]]:
-    """Return the map as the rules say it: lists and pixels, no tensors."""
-    void = THINGS + STUFF
-    result = [[void] * WIDTH for _ in range(HEIGHT)]
-    scores = instances.scores.tolist()
-    pixels = [(row, column) for row in range(HEIGHT) for column in range(WIDTH)]
-    number = 0
-    for index in sorted(range(len(scores)), key=lambda place: -scores[place]):
-        if scores[index] < score_thr:
-            continue
-        mask = instances.masks[index].tolist()
-        own = [(row, column) for row, column in pixels if mask[row][column]]
-        free = [(row, column) for row, column in own if result[row][column] == void]
-        if not own or (len(own) - len(free)) / len(own) > mask_overlap:
-            continue
-        number += 1
-        for row, column in free:
-            result[row][column] = int(instances.labels[index]) + 1000 * number
-    best = logits.argmax(0).tolist()
-    for kind in range(1, STUFF + 1):
-        free = [(row, column) for row, column in pixels if result[row][column] == void and best[row][column] == kind]
-        if len(free) >= stuff_area_limit:
-            for row, column in free:
-                result[row][column] = THINGS + kind - 1
-    return result
 
 
 @pytest.mark.parametrize('seed', range(12))
@@ -72,7 +44,7 @@ def test_map_is_that_of_the_rules(seed: int, overlap: float) -> None:
     settings: dict[str, Any] = dict(score_thr=0.5, mask_overlap=overlap, stuff_area_limit=9)
     (fused,) = head(**settings).predict([instances], [logits])
     assert fused.sem_seg.shape == (1, HEIGHT, WIDTH)
-    assert fused.sem_seg[0].tolist() == fused_by_hand(instances, logits, **settings)
+    assert fused.sem_seg[0].tolist() == fuse(instances, logits, things=THINGS, **settings)
 
 
 def test_cases_of_the_rules_differ() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnest_mm.training.hooks.batch_statistics import estimate_statistics
-from tests.support.precise_parts import Model, batches, expected, scattered
+from tests.support.precise_bn import Model, batches, expected, scattered
 from tests.support.tiny_backbones import batch_norms, changed, snapshot
 
 RUNNING = ('running_mean', 'running_var')

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from resnest_mm.training.hooks.precise_bn import PreciseBNHook
-from tests.support.precise_parts import Images, Model, assert_precise, by_iteration, expected, loader, run
+from tests.support.precise_bn import Images, Model, assert_precise, by_iteration, expected, loader, run
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resnest_mm.models.layers.naive_sync_bn import NaiveSyncBN
 from resnest_mm.training.hooks.batch_statistics import estimate_statistics
-from tests.support.precise_parts import Model, assert_precise, batches, expected, run, scattered
+from tests.support.precise_bn import Model, assert_precise, batches, expected, run, scattered
 from tests.support.processes import needs_processes, run_in_two_processes
 from tests.support.tiny_backbones import snapshot
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,31 +18,9 @@ from resnest_mm.weights.convert.stock_heads import cell_anchors
 from resnest_mm.weights.layouts.detect import detect_layout
 from resnest_mm.weights.layouts.names import COUNTER
 from tests.support import key_lists
+from tests.support.slim_models import CASCADE, DCN, FASTER, PANOPTIC, slim_detector
 
-FASTER = 'faster_rcnn_ResNeSt_50_FPN_syncbn_range-scale_1x'
-DCN = 'faster_rcnn_ResNeSt_50_FPN_dcn_syncbn_range-scale_1x'
-CASCADE = 'mask_cascade_rcnn_ResNeSt_50_FPN_syncBN_1x'
-PANOPTIC = 'panoptic_ResNeSt_200_FPN_syncBN_tricks_3x'
 OFFSET = 'backbone.layer2.0.conv2.conv.conv_offset.weight'
-
-
-def slim(name: str) -> dict[str, Tensor]:
-    """Return a released detector with random values, one block a stage and few channels."""
-    generator = torch.Generator().manual_seed(0)
-    state = key_lists.detector(dataclasses.replace(key_lists.DETECTORS[name], depth=50))
-    return {key: _small(key, value, generator) for key, value in state.items() if not re.search(r'res\d\.[1-9]', key)}
-
-
-def _small(key: str, value: Tensor, generator: torch.Generator) -> Tensor:
-    if key.endswith(COUNTER):
-        return torch.tensor(3)
-    if 'cell_anchors' in key:
-        return cell_anchors(torch.zeros(3))[key]
-    if key.endswith('fc1.weight') and value.dim() == 2:
-        return torch.rand((64, 16 * 49), generator=generator)
-    kept = {81: 11, 320: 40, 80: 10, 54: 54, 12: 12}
-    shape = [kept.get(size, size if size < 16 else size // 16) for size in value.shape]
-    return torch.rand(shape, generator=generator)
 
 
 def assert_equal(given: Mapping[str, Tensor], back: Mapping[str, Tensor]) -> None:
@@ -80,14 +56,14 @@ def test_released_detectors_come_back_whole(name: str) -> None:
 @pytest.mark.parametrize('name', [FASTER, DCN, CASCADE, PANOPTIC])
 @pytest.mark.parametrize('stock', [False, True])
 def test_values_survive_both_ways(name: str, stock: bool) -> None:
-    state = slim(name)
+    state = slim_detector(name)
     dense = stock or None
     there = convert_detector(state, stock_heads=stock, dense_offsets=dense)
     assert_equal(state, convert_detector(there, target='detectron2', stock_heads=stock))
 
 
 def test_names_and_values_land_where_the_table_says() -> None:
-    state = slim(CASCADE)
+    state = slim_detector(CASCADE)
     converted = convert_detector({'model': {key: value.numpy() for key, value in state.items()}, 'iteration': 9})
     for theirs, ours in {
         'backbone.bottom_up.res4.0.conv3.norm.bias': 'backbone.layer3.0.bn3.bias',
@@ -109,35 +85,35 @@ def test_names_and_values_land_where_the_table_says() -> None:
 
 def test_prefixed_and_newer_checkpoints_convert() -> None:
     """DistributedDataParallel's prefix, and the pixel statistics that newer detectron2 keeps."""
-    state = {**slim(FASTER), 'pixel_mean': torch.zeros(3, 1, 1), 'pixel_std': torch.ones(3, 1, 1)}
+    state = {**slim_detector(FASTER), 'pixel_mean': torch.zeros(3, 1, 1), 'pixel_std': torch.ones(3, 1, 1)}
     dropped: list[str] = []
     converted = convert_detector({f'module.{key}': value for key, value in state.items()}, dropped=dropped)
-    assert_equal(convert_detector(slim(FASTER)), converted)
+    assert_equal(convert_detector(slim_detector(FASTER)), converted)
     assert 'module.pixel_mean' in dropped and 'module.pixel_std' in dropped
 
 
 @pytest.mark.parametrize('target', ['detectron2', 'mmdet'])
 def test_keys_outside_the_model_are_refused(target: str) -> None:
     """A key without the prefix of the model has no place in the result; cutting the prefix off would garble it."""
-    state = {f'module.{key}': value for key, value in slim(FASTER).items()}
+    state = {f'module.{key}': value for key, value in slim_detector(FASTER).items()}
     with pytest.raises(ConversionError, match=r"detector under 'module.': 1 unknown: teachers.weight"):
         convert_detector({**state, 'teachers.weight': torch.zeros(1)}, target=target)
 
 
 def test_mask_head_is_repeated_for_mmdets_cascade_and_only_there() -> None:
-    stock = convert_detector(slim(CASCADE), stock_heads=True)
-    single = convert_detector(slim(CASCADE))
+    stock = convert_detector(slim_detector(CASCADE), stock_heads=True)
+    single = convert_detector(slim_detector(CASCADE))
     for stage in range(3):
         assert torch.equal(
             stock[f'roi_head.mask_head.{stage}.upsample.weight'], single['roi_head.mask_head.upsample.weight']
         )
     assert_equal(stock, convert_detector(single, stock_heads=True))
-    mask = slim('mask_rcnn_ResNeSt_50_FPN_syncBN_1x')
+    mask = slim_detector('mask_rcnn_ResNeSt_50_FPN_syncBN_1x')
     assert_equal(convert_detector(mask), convert_detector(mask, stock_heads=True))
 
 
 def test_different_mask_heads_have_no_equal_in_detectron2() -> None:
-    stock = convert_detector(slim(CASCADE), stock_heads=True)
+    stock = convert_detector(slim_detector(CASCADE), stock_heads=True)
     stock['roi_head.mask_head.1.upsample.bias'] = stock['roi_head.mask_head.1.upsample.bias'] + 1
     with pytest.raises(ConversionError, match='the 3 stages have different mask heads'):
         convert_detector(stock, target='detectron2')
@@ -146,7 +122,7 @@ def test_different_mask_heads_have_no_equal_in_detectron2() -> None:
 
 def test_semantic_head_is_turned_for_mmdets() -> None:
     """The class "things" is the authors' first and mmdet's last; mmdet's convolutions have biases."""
-    state = slim(PANOPTIC)
+    state = slim_detector(PANOPTIC)
     rows = state['sem_seg_head.predictor.weight']
     plain, stock = convert_detector(state), convert_detector(state, stock_heads=True)
     name = 'semantic_head.conv_logits.weight'
@@ -163,7 +139,7 @@ def test_semantic_head_is_turned_for_mmdets() -> None:
 
 
 def test_offsets_are_spread_for_mmcvs_ungrouped_convolution() -> None:
-    state = slim(DCN)
+    state = slim_detector(DCN)
     weight = state['backbone.bottom_up.res3.0.conv2_offset.weight']
     dense = convert_detector(state, dense_offsets=True)[OFFSET]
     half = weight.shape[1]
@@ -201,14 +177,14 @@ def test_anchors_are_detectron2s() -> None:
     ],
 )
 def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) -> None:
-    state = slim(FASTER)
+    state = slim_detector(FASTER)
     changed = {**state, **change}
     with pytest.raises(ConversionError, match=message):
         convert_detector({key: value for key, value in changed.items() if value is not None})
 
 
 def test_box_predictor_must_fit_the_classes() -> None:
-    state = slim(FASTER)
+    state = slim_detector(FASTER)
     for part in ('weight', 'bias'):
         key = f'roi_heads.box_predictor.bbox_pred.{part}'
         state[key] = state[key][:20]
@@ -219,20 +195,20 @@ def test_box_predictor_must_fit_the_classes() -> None:
 @pytest.mark.parametrize('target', ['official', 'gluon'])
 def test_other_targets_are_refused(target: str) -> None:
     with pytest.raises(ConversionError, match='detectors are converted between detectron2 and mmdet'):
-        convert_detector(slim(FASTER), target=target)
+        convert_detector(slim_detector(FASTER), target=target)
 
 
 def test_backbone_is_no_detector() -> None:
-    state = {key: value for key, value in slim(FASTER).items() if key.startswith('backbone.bottom_up.')}
+    state = {key: value for key, value in slim_detector(FASTER).items() if key.startswith('backbone.bottom_up.')}
     with pytest.raises(ConversionError, match='this is a backbone'):
         convert_detector(state)
     with pytest.raises(ConversionError, match="not that of source='mmdet'"):
-        convert_detector(slim(FASTER), source='mmdet')
+        convert_detector(slim_detector(FASTER), source='mmdet')
 
 
 def test_mmdets_own_detectors_stay_as_they_are() -> None:
     """Its released files have no norm in the pyramid and heads of their own; only the backbone is looked at."""
-    state = convert_detector(slim(FASTER))
+    state = convert_detector(slim_detector(FASTER))
     state['bbox_head.retina_cls.weight'] = torch.zeros(2)
     assert_equal(state, convert_detector(state))
     del state['backbone.layer1.0.bn1.bias']

@@ -22,9 +22,8 @@ from resnest_mm.weights.convert.segmentor import convert_segmentor
 from resnest_mm.weights.layouts.detect import detect_layout
 from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.layouts.tables import LAYOUTS
+from tests.support.slim_models import CASCADE, PANOPTIC, fcn_heads, slim_detector, slim_segmentor
 from tests.support.tiny_backbones import tiny
-from tests.weights.convert.test_detector import CASCADE, PANOPTIC, slim
-from tests.weights.convert.test_segmentor import fcn, model
 
 State = dict[str, Any]
 
@@ -35,9 +34,9 @@ OWN = dict(tiny(num_stages=2, groups=2, radix=1).state_dict())
 OFFICIAL = {**convert_backbone(OWN, target='official'), 'fc.weight': torch.rand(7, 128), 'fc.bias': torch.rand(7)}
 BACKBONES = {layout: convert_backbone(OFFICIAL, target=layout) for layout in LAYOUTS}
 WHOLE: dict[str, tuple[State, Callable[..., State]]] = {
-    'cascade': (slim(CASCADE), convert_detector),
-    'panoptic': (slim(PANOPTIC), convert_detector),
-    'fcn': (model(fcn()), convert_segmentor),
+    'cascade': (slim_detector(CASCADE), convert_detector),
+    'panoptic': (slim_detector(PANOPTIC), convert_detector),
+    'fcn': (slim_segmentor(fcn_heads()), convert_segmentor),
 }
 ALL: dict[str, tuple[State, Callable[..., State]]] = {
     **{layout: (state, convert_backbone) for layout, state in BACKBONES.items()},

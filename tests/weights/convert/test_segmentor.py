@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnest_mm.errors import ConversionError
 from resnest_mm.models import ResNeSt
@@ -15,33 +15,8 @@ from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.segmentor import convert_segmentor
 from resnest_mm.weights.layouts.detect import detect_layout
 from tests.support import key_lists
-from tests.support.tiny_backbones import scatter, tiny
-
-
-def conv_norm(inputs: int, outputs: int, kernel: int = 3) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-
-
-def fcn(*, auxiliary: bool = True) -> nn.ModuleDict:
-    """Return the heads of PyTorch-Encoding's FCN for a narrow backbone, in evaluation."""
-    torch.manual_seed(0)
-    heads = {'head': (512, 128), 'auxlayer': (256, 64)} if auxiliary else {'head': (512, 128)}
-    modules = nn.ModuleDict(
-        {
-            name: nn.ModuleDict(
-                {'conv5': nn.Sequential(*conv_norm(inputs, width), nn.Dropout(0.1), nn.Conv2d(width, 5, 1))}
-            )
-            for name, (inputs, width) in heads.items()
-        }
-    )
-    scatter(modules)
-    return modules.eval()
-
-
-def model(heads: nn.Module) -> dict[str, Tensor]:
-    backbone = tiny()
-    scatter(backbone)
-    return {**convert_backbone(backbone.state_dict(), target='encoding'), **heads.state_dict()}
+from tests.support.slim_models import fcn_heads, slim_segmentor
+from tests.support.tiny_backbones import tiny
 
 
 @pytest.mark.parametrize('name', key_lists.SEGMENTORS)
@@ -86,8 +61,8 @@ def test_mmsegs_heads_compute_the_same() -> None:
     In double: sums of 4608 float32 products differ by about 1e-6 where a convolution adds them in another order.
     """
     heads = pytest.importorskip('mmseg.models').FCNHead
-    theirs = fcn()
-    converted = convert_segmentor(model(theirs))
+    theirs = fcn_heads()
+    converted = convert_segmentor(slim_segmentor(theirs))
     theirs.double()
     feature_maps = [
         torch.randn(2, channels, 6, 6, generator=torch.Generator().manual_seed(channels), dtype=torch.double)
@@ -110,7 +85,7 @@ def test_mmsegs_heads_compute_the_same() -> None:
 
 @pytest.mark.parametrize('auxiliary', [False, True])
 def test_values_survive_both_ways(auxiliary: bool) -> None:
-    state = model(fcn(auxiliary=auxiliary))
+    state = slim_segmentor(fcn_heads(auxiliary=auxiliary))
     before = dict(state)
     wrapped = {'state_dict': {f'module.{key}': value for key, value in state.items()}}
     back = convert_segmentor(convert_segmentor(wrapped), target='encoding')
@@ -128,13 +103,13 @@ def test_values_survive_both_ways(auxiliary: bool) -> None:
     ],
 )
 def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) -> None:
-    changed = {**model(fcn()), **change}
+    changed = {**slim_segmentor(fcn_heads()), **change}
     with pytest.raises(ConversionError, match=message):
         convert_segmentor({key: value for key, value in changed.items() if value is not None})
 
 
 def test_other_models_are_refused() -> None:
-    state = model(fcn())
+    state = slim_segmentor(fcn_heads())
     backbone = {key: value for key, value in state.items() if key.startswith('pretrained.')}
     with pytest.raises(ConversionError, match='this is a backbone'):
         convert_segmentor(backbone)
@@ -145,7 +120,7 @@ def test_other_models_are_refused() -> None:
 
 
 def test_mmsegs_own_models_stay_as_they_are() -> None:
-    state = convert_segmentor(model(fcn()))
+    state = convert_segmentor(slim_segmentor(fcn_heads()))
     state['decode_head.bottleneck.conv.weight'] = torch.zeros(1)
     same = convert_segmentor(state)
     assert same.keys() == state.keys() and all(torch.equal(same[key], value) for key, value in state.items())

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from resnest_mm.weights import from_official
+from tests.support.renamed_states import State, detectron2, mmpretrain, official, prefixed
 from tests.support.tiny_backbones import tiny
-from tests.weights.test_pretrained import State, detectron2, mmpretrain, official, prefixed
 
 Rename = Callable[[State], State]
 
