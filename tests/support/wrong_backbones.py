@@ -95,6 +95,12 @@ WRONG_BACKBONES: list[WrongBackbone] = [
         ValueError,
         'cannot normalise 32 channels of 1x1 values: Expected more than 1 value per channel',
     ),
+    (
+        'attention-norm-of-a-later-stage',
+        {'depth': 50, 'attn_norm_cfg': {'type': 'GN', 'num_groups': 16}, 'base_channels': 40},
+        ValueError,
+        'cannot normalise 40 channels of 1x1 values',
+    ),
     ('conv-unknown', {'depth': 50, 'conv_cfg': {'type': 'Convolution'}}, ValueError, 'conv_cfg has type='),
     ('conv-of-rows', {'depth': 50, 'conv_cfg': {'type': 'Conv1d'}}, ValueError, 'cannot build a convolution'),
     ('conv-keyword', {'depth': 50, 'conv_cfg': {'type': 'Conv2d', 'ks': 3}}, ValueError, 'cannot build a convolution'),
