@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnest_mm.weights.commands.matrix import tiny_backbone
 from resnest_mm.weights.convert.backbone import convert_backbone
+from resnest_mm.weights.io.contents import TENSOR_ENTRIES
 from tests.support.hostile_files import files_in
 
 Tool = Callable[[str, Sequence[str]], int]
@@ -52,9 +53,9 @@ def encoding_segmentor() -> State:
 
 
 def load(path: Path) -> State:
-    """Return the tensors that mmengine's software would find in a file."""
+    """Return the tensors in a `.pth` file, which may be in an entry of it."""
     content = torch.load(path, weights_only=True)
-    state: State = content.get('state_dict', content.get('model', content))
+    state: State = next((content[entry] for entry in TENSOR_ENTRIES if entry in content), content)
     return state
 
 

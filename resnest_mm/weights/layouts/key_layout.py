@@ -39,8 +39,8 @@ class KeyLayout:
         classifier: Module of the classifier. It is outside `prefix`.
         drops: Modules to leave out.
         heads: Modules that only a detector or only a segmentor of this software has.
-        entry: Entry of a checkpoint file under which this software looks for the tensors; None where the file itself
-            is the state dict.
+        entry: Entry of a checkpoint file in which this software looks for the tensors, one of `TENSOR_ENTRIES` of
+            `resnest_mm.weights.io.contents`; None where the file itself is the state dict.
         aliases: Other names of this layout, from software with the same keys, and the prefix in its backbone files.
         read: Applied to tensors of this layout after renaming: makes them compute the same in this package.
         write: The opposite. Both raise `ConversionError` where no values compute the same.

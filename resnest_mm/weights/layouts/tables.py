@@ -1,4 +1,9 @@
-"""The key layouts of ResNeSt backbones, one table each. To add a layout, add a table to `_TABLES`."""
+"""The key layouts of ResNeSt backbones, one table each.
+
+To add a layout, add a table to `_TABLES`; detection, conversions, tools and the tests of all layouts read nothing else.
+Then replace the tables in `docs/weights.md` by the output of `python tools/convert_checkpoint.py --matrix`. A network
+that computes its gates differently also needs a `read` and a `write`, see `reimplementations.py`.
+"""
 
 from __future__ import annotations
 

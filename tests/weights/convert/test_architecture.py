@@ -49,6 +49,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     'radix-3': {'radix': 3, 'base_width': 48},
     'two-groups': {'groups': 2, 'radix': 1, 'base_width': 32},
     'width-42': {'base_width': 42},
+    'rounded-width': {'base_channels': 48, 'base_width': 42, 'radix': 1, 'num_stages': 1},
     'reduction-8': {'reduction_factor': 8},
     'one-stage': {'num_stages': 1},
     'three-stages': {'num_stages': 3, 'base_channels': 32},

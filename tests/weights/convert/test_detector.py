@@ -92,6 +92,14 @@ def test_prefixed_and_newer_checkpoints_convert() -> None:
     assert 'module.pixel_mean' in dropped and 'module.pixel_std' in dropped
 
 
+@pytest.mark.parametrize('key', ['roi_heads.box_head.fc1.weight', 'proposal_generator.rpn_head.conv.bias'])
+def test_integers_in_the_heads_are_refused(key: str) -> None:
+    """A layer with integers is damaged, and mmdet would cast them without a word."""
+    state = slim(FASTER)
+    with pytest.raises(ConversionError, match=rf'1 of \d+ are of another kind: {key} \(torch.int32\)'):
+        convert_detector({**state, key: state[key].int()})
+
+
 @pytest.mark.parametrize('target', ['detectron2', 'mmdet'])
 def test_keys_outside_the_model_are_refused(target: str) -> None:
     """A key without the prefix of the model has no place in the result; cutting the prefix off would garble it."""

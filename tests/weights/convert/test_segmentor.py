@@ -97,6 +97,7 @@ def test_values_survive_both_ways(auxiliary: bool) -> None:
     ('change', 'message'),
     [
         ({'head.conv5.9.weight': torch.zeros(1)}, '1 unknown: head.conv5.9.weight'),
+        ({'head.conv5.0.weight': torch.zeros(2, dtype=torch.int32)}, 'are of another kind: head.conv5.0.weight'),
         ({'head.conv5.1.running_var': None}, '1 missing: head.conv5.1.running_var'),
         ({'auxlayer.conv5.0.weight': torch.zeros(64, 512, 3, 3)}, r'\(64, 512, 3, 3\) for .*256, 3, 3\)'),
         ({'pretrained.layer2.0.bn1.bias': None}, '1 missing: pretrained.layer2.0.bn1.bias'),

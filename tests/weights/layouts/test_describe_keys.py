@@ -51,7 +51,7 @@ def test_own_keys_need_no_conversion(prefix: str) -> None:
          "2 ResNeSts, under the prefixes 'student.', 'teacher.'", "prefix='teacher.'"),
         (['conv1.weight', 'layer1.0.conv1.weight'], 'a ResNet without split attention', 'open-mmlab://resnest50'),
         (['backbone.bottom_up.res2.0.conv1.weight'], 'a ResNet without split attention', 'weights of a ResNeSt'),
-        (['layer1.0.conv2.fc1.weight'], 'no layout known here', 'rename its keys to those of the mmdet and mmseg'),
+        (['layer1.0.conv1.weight', 'layer1.0.conv2.fc1.weight'], 'no layout known here', 'rename its keys to those of'),
         ([], 'no layout known here', 'rename its keys'),
     ],
 )  # fmt: skip

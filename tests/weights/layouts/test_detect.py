@@ -60,6 +60,7 @@ def test_whole_models_are_told_apart(keys: list[str], layout: str, part: str, pr
             ['a', 'b', 'c', 'd'],
             r'among the 4 keys \(a, b, c and 1 more\)\. Known are official, mmdet, .*name it as the source',
         ),
+        ([f'other{key}' for key in STATE], r'among the \d+ keys \(otherstem.0.weight, .*\)\. Known are'),
         (['layer1.0.conv1.weight', 'conv1.weight'], 'among the 2 keys .* of a ResNet without split attention'),
         (
             [key for key in STATE if key != 'stem.1.weight'],

@@ -8,8 +8,10 @@ import torch
 from resnest_mm.errors import ConversionError
 from resnest_mm.models import VARIANTS, ResNeSt
 from resnest_mm.weights.convert.backbone import convert_backbone
-from resnest_mm.weights.layouts.names import COUNTER
-from resnest_mm.weights.layouts.tables import LAYOUTS
+from resnest_mm.weights.io.contents import TENSOR_ENTRIES
+from resnest_mm.weights.layouts.key_layout import KeyLayout
+from resnest_mm.weights.layouts.names import BLOCK, COUNTER, OFFSET, STAGES, STEM
+from resnest_mm.weights.layouts.tables import LAYOUTS, find_layout
 from tests.support.tiny_backbones import image, scatter, tiny
 
 # What the table of each layout says, spot by spot: this package's key, then the layout's.
@@ -81,6 +83,17 @@ def assert_same(given: dict[str, torch.Tensor], back: dict[str, torch.Tensor], *
     assert all(key.endswith(may_lack) for key in given.keys() - back.keys())
     assert not back.keys() - given.keys()
     assert all(torch.equal(value, given[key]) for key, value in back.items())
+
+
+@pytest.mark.parametrize('layout', LAYOUTS.values(), ids=LAYOUTS)
+def test_each_table_is_complete(layout: KeyLayout) -> None:
+    """A table without a module, or with two alike, loses tensors; a file with an unknown entry is not read again."""
+    assert set(BLOCK) <= set(layout.block) <= {*BLOCK, OFFSET}
+    assert len(set(layout.block.values())) == len(layout.block)
+    assert len(set(layout.stem)) == len(STEM) and len(set(layout.stages)) == len(STAGES)
+    assert layout.entry in (None, *TENSOR_ENTRIES)
+    assert not layout.aliases.keys() & LAYOUTS.keys()
+    assert all(find_layout(alias) is layout for alias in (layout.name, *layout.aliases))
 
 
 @pytest.mark.parametrize('layout', NAMES)
