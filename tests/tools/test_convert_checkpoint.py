@@ -1,4 +1,4 @@
-"""`tools/convert_checkpoint.py`: files in, files out with the same values, an account of it, or nothing at all."""
+"""`tools/convert_checkpoint.py`: files in, files out with the same values, with a report, or nothing at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows(text: str) -> dict[str, str]:
     return dict(re.split(r'  +', line, maxsplit=1) for line in text.splitlines())
 
 
-def test_an_official_file_becomes_ours_with_an_account(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
+def test_an_official_file_becomes_ours_with_a_report(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
     source, target = tmp_path / 'in.pth', tmp_path / 'out.pth'
     torch.save(official(), source)
     assert tool('convert_checkpoint', [str(source), str(target)]) == 0

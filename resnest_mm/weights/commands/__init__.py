@@ -1,1 +1,1 @@
-"""The work behind the checkpoint tools: convert, inspect, publish."""
+"""The commands of the checkpoint tools: convert, inspect, publish."""

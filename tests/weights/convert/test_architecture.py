@@ -26,6 +26,7 @@ def shapes_of(**arguments: Any) -> Shapes:
 
 @pytest.mark.parametrize('name', [name for name in VARIANTS if VARIANTS[name].depth <= 101])
 def test_a_named_network_is_recognised(name: str) -> None:
+    """Each released network has one name, except for two with the same shapes."""
     found = describe_architecture(shapes_of(variant=name))
     variant = VARIANTS[name]
     same_shapes = ('resnest50', 'resnest50_fast_2s1x64d')
@@ -39,6 +40,7 @@ def test_a_named_network_is_recognised(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['resnest152', 'resnest200', 'resnest269'])
 def test_a_deep_named_network_is_recognised(name: str) -> None:
+    """The three largest networks, which take long to build."""
     assert describe_architecture(shapes_of(variant=name)).variants == (name,)
 
 
@@ -58,6 +60,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize('kind', OTHERS)
 def test_any_network_is_recognised_by_arguments_that_rebuild_it(kind: str) -> None:
+    """The arguments give back every shape."""
     shapes = shapes_of(depth=14, **OTHERS[kind])
     found = describe_architecture(shapes)
     assert not found.variants or kind == 'grey'
@@ -65,6 +68,7 @@ def test_any_network_is_recognised_by_arguments_that_rebuild_it(kind: str) -> No
 
 
 def test_the_description_names_what_is_unusual() -> None:
+    """A plain network has a short description, and each difference is added to it."""
     assert str(describe_architecture(shapes_of(depth=50))) == (
         'depth 50 (blocks 3, 4, 6, 3), radix 2, groups 1, base width 64, stem 64'
     )
@@ -79,6 +83,7 @@ def test_the_description_names_what_is_unusual() -> None:
 
 
 def test_missing_stages_leave_several_depths_open() -> None:
+    """The first stages of several depths have the same blocks."""
     shapes = {name: shape for name, shape in shapes_of(depth=50).items() if not name.startswith('layer4')}
     assert describe_architecture(shapes).depths == (50,)
     first = {name: shape for name, shape in shapes.items() if not name.startswith(('layer2', 'layer3'))}
@@ -86,6 +91,7 @@ def test_missing_stages_leave_several_depths_open() -> None:
 
 
 def test_unknown_block_counts_have_no_arguments() -> None:
+    """No argument builds a network without one of its blocks."""
     shapes = {name: s for name, s in shapes_of(depth=50).items() if not name.startswith('layer3.5.')}
     found = describe_architecture(shapes)
     assert found.depths == found.variants == ()
@@ -95,6 +101,7 @@ def test_unknown_block_counts_have_no_arguments() -> None:
 
 @pytest.mark.parametrize('lost', ['stem.0.weight', 'layer1.0.conv2.fc1.weight', 'layer2.', 'layer'])
 def test_what_is_no_resnest_is_refused(lost: str) -> None:
+    """Without the tensors that decide the sizes there is nothing to describe."""
     shapes = {name: tuple(v.shape) for name, v in tiny().state_dict().items() if not name.startswith(lost)}
     with pytest.raises(ValueError, match='not those of a ResNeSt in the mmdet layout'):
         describe_architecture(shapes)
@@ -108,6 +115,7 @@ KEYS = st.sampled_from(list(tiny().state_dict()))
     changes=st.dictionaries(KEYS, st.lists(st.integers(0, 9), max_size=5).map(tuple), max_size=20), lost=st.sets(KEYS)
 )
 def test_any_shapes_are_described_or_refused(changes: Shapes, lost: set[str]) -> None:
+    """No shapes end in another error."""
     shapes = {name: tuple(value.shape) for name, value in tiny().state_dict().items()} | changes
     try:
         found = describe_architecture({name: shape for name, shape in shapes.items() if name not in lost})

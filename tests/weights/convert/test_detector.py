@@ -56,6 +56,7 @@ def test_released_detectors_come_back_whole(name: str) -> None:
 @pytest.mark.parametrize('name', [FASTER, DCN, CASCADE, PANOPTIC])
 @pytest.mark.parametrize('stock', [False, True])
 def test_values_survive_both_ways(name: str, stock: bool) -> None:
+    """To mmdet and back, every tensor is the same, with the authors' heads and with mmdet's own."""
     state = slim_detector(name)
     dense = stock or None
     there = convert_detector(state, stock_heads=stock, dense_offsets=dense)
@@ -63,6 +64,7 @@ def test_values_survive_both_ways(name: str, stock: bool) -> None:
 
 
 def test_names_and_values_land_where_the_table_says() -> None:
+    """The names are written down here a second time, apart from the table."""
     state = slim_detector(CASCADE)
     converted = convert_detector({'model': {key: value.numpy() for key, value in state.items()}, 'iteration': 9})
     for theirs, ours in {
@@ -95,7 +97,7 @@ def test_prefixed_and_newer_checkpoints_convert() -> None:
 @pytest.mark.parametrize('key', ['roi_heads.box_head.fc1.weight', 'proposal_generator.rpn_head.conv.bias'])
 def test_integers_in_the_heads_are_refused(key: str) -> None:
     """A layer with integers is damaged, and mmdet would cast them without a word."""
-    state = slim(FASTER)
+    state = slim_detector(FASTER)
     with pytest.raises(ConversionError, match=rf'1 of \d+ are of another kind: {key} \(torch.int32\)'):
         convert_detector({**state, key: state[key].int()})
 
@@ -109,6 +111,7 @@ def test_keys_outside_the_model_are_refused(target: str) -> None:
 
 
 def test_mask_head_is_repeated_for_mmdets_cascade_and_only_there() -> None:
+    """mmdet's cascade has one mask head for each stage, the authors have one for all."""
     stock = convert_detector(slim_detector(CASCADE), stock_heads=True)
     single = convert_detector(slim_detector(CASCADE))
     for stage in range(3):
@@ -121,6 +124,7 @@ def test_mask_head_is_repeated_for_mmdets_cascade_and_only_there() -> None:
 
 
 def test_different_mask_heads_have_no_equal_in_detectron2() -> None:
+    """Three trained mask heads must not become the first one."""
     stock = convert_detector(slim_detector(CASCADE), stock_heads=True)
     stock['roi_head.mask_head.1.upsample.bias'] = stock['roi_head.mask_head.1.upsample.bias'] + 1
     with pytest.raises(ConversionError, match='the 3 stages have different mask heads'):
@@ -147,6 +151,7 @@ def test_semantic_head_is_turned_for_mmdets() -> None:
 
 
 def test_offsets_are_spread_for_mmcvs_ungrouped_convolution() -> None:
+    """The ungrouped weight is zero outside of the groups."""
     state = slim_detector(DCN)
     weight = state['backbone.bottom_up.res3.0.conv2_offset.weight']
     dense = convert_detector(state, dense_offsets=True)[OFFSET]
@@ -185,6 +190,7 @@ def test_anchors_are_detectron2s() -> None:
     ],
 )
 def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) -> None:
+    """Unknown and missing keys and other shapes in heads are errors with the file's names."""
     state = slim_detector(FASTER)
     changed = {**state, **change}
     with pytest.raises(ConversionError, match=message):
@@ -192,6 +198,7 @@ def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) ->
 
 
 def test_box_predictor_must_fit_the_classes() -> None:
+    """A box predictor for other classes than the scores' is a damaged file."""
     state = slim_detector(FASTER)
     for part in ('weight', 'bias'):
         key = f'roi_heads.box_predictor.bbox_pred.{part}'
@@ -202,11 +209,13 @@ def test_box_predictor_must_fit_the_classes() -> None:
 
 @pytest.mark.parametrize('target', ['official', 'gluon'])
 def test_other_targets_are_refused(target: str) -> None:
+    """Other layouts are of backbones only."""
     with pytest.raises(ConversionError, match='detectors are converted between detectron2 and mmdet'):
         convert_detector(slim_detector(FASTER), target=target)
 
 
 def test_backbone_is_no_detector() -> None:
+    """A backbone must not be written as a detector without heads."""
     state = {key: value for key, value in slim_detector(FASTER).items() if key.startswith('backbone.bottom_up.')}
     with pytest.raises(ConversionError, match='this is a backbone'):
         convert_detector(state)

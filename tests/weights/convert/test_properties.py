@@ -107,6 +107,7 @@ def test_one_lost_tensor(data: st.DataObject, name: str) -> None:
 @examples
 @given(name=names, keys=st.sets(st.text(max_size=30), min_size=1, max_size=4), start=st.sampled_from(['', 'backbone.']))
 def test_unknown_tensors(name: str, keys: set[str], start: str) -> None:
+    """A key that is not of the network is never dropped or kept without a word."""
     state, convert = ALL[name]
     added = {f'{start}{key}': torch.zeros(1) for key in keys if f'{start}{key}' not in state}
     assert not added or is_refused(convert, {**added, **state})
@@ -127,6 +128,7 @@ def test_one_other_shape(data: st.DataObject, name: str, shape: list[int]) -> No
 @examples
 @given(data=st.data(), name=names, value=other_values)
 def test_other_values(data: st.DataObject, name: str, value: object) -> None:
+    """Booleans, complex numbers, sparse tensors and other objects are refused in every place."""
     state, convert = ALL[name]
     key = data.draw(st.sampled_from(list(state)))
     assert is_refused(convert, {**state, key: value})
@@ -154,6 +156,7 @@ def test_other_precisions(name: str, dtype: torch.dtype) -> None:
     source=sources,
 )
 def test_what_is_no_checkpoint(state: Any, source: str) -> None:
+    """Mappings of anything else are refused, whatever they are wrapped in."""
     assert is_refused(convert_backbone, state, source=source)
     assert is_refused(convert_detector, state)
     assert is_refused(convert_segmentor, state)
@@ -162,6 +165,7 @@ def test_what_is_no_checkpoint(state: Any, source: str) -> None:
 @examples
 @given(keys=st.lists(st.one_of(st.text(), st.sampled_from(sorted(OFFICIAL)), st.sampled_from(sorted(OWN)))))
 def test_keys_of_any_kind_can_be_looked_at(keys: list[str]) -> None:
+    """Detection ends in a layout or in the documented error."""
     try:
         assert detect_layout(keys).layout in LAYOUTS.values()
     except ConversionError as error:

@@ -21,6 +21,7 @@ from tests.support.tiny_backbones import tiny
 
 @pytest.mark.parametrize('name', key_lists.SEGMENTORS)
 def test_released_segmentors_convert_without_leftovers(name: str) -> None:
+    """Every key has exactly one new name, and the way back gives every name and shape."""
     state = key_lists.segmentor(name)
     converted = convert_segmentor(state)
     assert len(converted) == len(state)
@@ -32,6 +33,7 @@ def test_released_segmentors_convert_without_leftovers(name: str) -> None:
 
 
 def test_deeplab_names_are_those_of_our_head() -> None:
+    """The names are written down here a second time, apart from the table."""
     generator = torch.Generator().manual_seed(0)
     lists = key_lists.tensors(['deeplab', 'auxiliary'], 'encoding', depth=50, classes=20)
     heads = {  # a quarter of the channels, as the narrow backbone has
@@ -85,6 +87,7 @@ def test_mmsegs_heads_compute_the_same() -> None:
 
 @pytest.mark.parametrize('auxiliary', [False, True])
 def test_values_survive_both_ways(auxiliary: bool) -> None:
+    """To mmseg and back, every tensor is the same, with an auxiliary head and without."""
     state = slim_segmentor(fcn_heads(auxiliary=auxiliary))
     before = dict(state)
     wrapped = {'state_dict': {f'module.{key}': value for key, value in state.items()}}
@@ -104,12 +107,14 @@ def test_values_survive_both_ways(auxiliary: bool) -> None:
     ],
 )
 def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) -> None:
+    """Unknown and missing keys, other shapes and integers are errors with the file's names."""
     changed = {**slim_segmentor(fcn_heads()), **change}
     with pytest.raises(ConversionError, match=message):
         convert_segmentor({key: value for key, value in changed.items() if value is not None})
 
 
 def test_other_models_are_refused() -> None:
+    """Backbones and other targets have conversions of their own or none."""
     state = slim_segmentor(fcn_heads())
     backbone = {key: value for key, value in state.items() if key.startswith('pretrained.')}
     with pytest.raises(ConversionError, match='this is a backbone'):
@@ -121,6 +126,7 @@ def test_other_models_are_refused() -> None:
 
 
 def test_mmsegs_own_models_stay_as_they_are() -> None:
+    """Heads that only mmseg has stay with mmseg."""
     state = convert_segmentor(slim_segmentor(fcn_heads()))
     state['decode_head.bottleneck.conv.weight'] = torch.zeros(1)
     same = convert_segmentor(state)

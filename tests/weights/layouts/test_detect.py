@@ -18,6 +18,7 @@ STATE = dict(tiny(num_stages=1).state_dict())
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('wrapper', ['', 'module.', 'model.module.', 'ema_state_dict.'])
 def test_each_layout_is_found_behind_any_prefix(layout: str, wrapper: str) -> None:
+    """Wrapped and averaged models put prefixes of their own before the keys."""
     converted = convert_backbone(STATE, target=layout)
     found = detect_layout(f'{wrapper}{key}' for key in converted)
     assert found.layout.name == SAME_KEYS.get(layout, layout)
@@ -28,6 +29,7 @@ def test_each_layout_is_found_behind_any_prefix(layout: str, wrapper: str) -> No
 
 @pytest.mark.parametrize('head', ['fc', 'head.fc'])
 def test_classifier_is_no_reason_to_call_it_a_model(head: str) -> None:
+    """An ImageNet checkpoint is a backbone, and its classifier may be outside the backbone's prefix."""
     layout, prefix = ('official', '') if head == 'fc' else ('mmpretrain', 'backbone.')
     keys = [*convert_backbone(STATE, target=layout), f'{head}.weight', f'{head}.bias']
     assert (detect_layout(keys).part, detect_layout(keys).prefix) == ('backbone', prefix)
@@ -45,6 +47,7 @@ def test_classifier_is_no_reason_to_call_it_a_model(head: str) -> None:
     ],
 )
 def test_whole_models_are_told_apart(keys: list[str], layout: str, part: str, prefix: str) -> None:
+    """The part decides which conversion runs."""
     found = detect_layout(keys)
     assert (found.layout.name, found.part) == (layout, part)
     assert found.prefix.startswith(prefix)
@@ -70,6 +73,7 @@ def test_whole_models_are_told_apart(keys: list[str], layout: str, part: str, pr
     ],
 )
 def test_what_is_no_single_resnest_is_an_error(keys: list[str], message: str) -> None:
+    """The message says what is wrong: no ResNeSt, a plain ResNet, a missing marker, or several ResNeSts."""
     with pytest.raises(ConversionError, match=message):
         detect_layout(keys)
 

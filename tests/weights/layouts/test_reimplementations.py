@@ -112,6 +112,7 @@ def test_zcls_without_the_bias_equals_ours(radix: int, groups: int) -> None:
 
 @pytest.mark.parametrize(('radix', 'groups'), [(2, 1), (4, 1)])
 def test_first_zcls_version_equals_ours_with_one_group(radix: int, groups: int) -> None:
+    """There the order of the gates is the same, and missing biases are zero."""
     layer = ours(radix, groups)
     with torch.no_grad():
         layer.fc1.bias.zero_()
@@ -139,6 +140,7 @@ def test_first_zcls_version_is_refused_otherwise(radix: int, groups: int) -> Non
 
 @pytest.mark.parametrize(('radix', 'groups'), [(1, 1), (2, 1), (4, 1), (1, 2)])
 def test_glasses_reads_one_group_or_one_split_as_ours(radix: int, groups: int) -> None:
+    """There both orders of the gates are the same, so nothing changes."""
     layer = ours(radix, groups)
     glasses = convert.write_glasses(as_block(layer))
     expect_equal(layer, glasses, radix=radix, groups=groups, reading='radix-major')
@@ -177,6 +179,7 @@ def test_ungrouped_glasses_gates_equal_ours_in_their_order(radix: int, groups: i
 
 
 def test_ungrouped_gates_that_mix_groups_are_refused() -> None:
+    """Cutting them into groups would drop weights."""
     dense = convert.write_dense_glasses(as_block(ours(2, 2)))
     dense[f'{BLOCK}.conv2.fc2.weight'] = torch.ones_like(dense[f'{BLOCK}.conv2.fc2.weight'])
     with pytest.raises(ConversionError, match='mixes its 2 groups'):

@@ -98,6 +98,7 @@ def test_each_table_is_complete(layout: KeyLayout) -> None:
 
 @pytest.mark.parametrize('layout', NAMES)
 def test_each_table_says_what_the_software_says(layout: str) -> None:
+    """The names are written down here a second time, apart from the tables."""
     state = random_state()
     converted = convert_backbone(state, target=layout)
     for own, theirs in NAMES[layout].items():
@@ -199,6 +200,7 @@ def test_official_package_loads_what_came_from_here() -> None:
 
 
 def test_dilated_networks_of_mmpretrain_count_their_shortcuts_without_pools() -> None:
+    """A stage without stride has no pool there, which changes the numbers of its shortcuts."""
     state = random_state()
     plain, dilated = (
         convert_backbone(state, target='mmpretrain', strides=strides) for strides in ((1, 2, 2, 2), (1, 2, 1, 1))
@@ -212,6 +214,7 @@ def test_dilated_networks_of_mmpretrain_count_their_shortcuts_without_pools() ->
 
 @pytest.mark.parametrize('layout', ['official', 'gluon', 'mmpretrain'])
 def test_numpy_values_are_accepted(layout: str) -> None:
+    """Detectron2's and Gluon's files hold arrays."""
     state = random_state(num_stages=2)
     arrays = {key: value.numpy() for key, value in convert_backbone(state, target=layout).items()}
     assert_same(state, convert_backbone(arrays))
@@ -229,6 +232,7 @@ def test_names_of_files_are_layouts_with_prefixes() -> None:
 
 
 def test_dropped_keys_are_told() -> None:
+    """Nothing is left out without a word."""
     given = with_classifier(random_state())
     dropped: list[str] = []
     convert_backbone(given, dropped=dropped)
@@ -279,6 +283,7 @@ def test_every_kind_of_wrong_key_is_named() -> None:
     ],
 )
 def test_other_values_are_refused(change: dict[str, object], message: str | None) -> None:
+    """Integers where weights belong, or values that are no tensors, are errors."""
     state = {**random_state(), **change}
     if message is None:  # a classifier that this layout has no place for
         assert 'fc.weight' not in convert_backbone(state)
@@ -288,6 +293,7 @@ def test_other_values_are_refused(change: dict[str, object], message: str | None
 
 
 def test_half_a_classifier_is_no_classifier() -> None:
+    """A classifier has a weight and a bias that fit each other."""
     given = with_classifier(random_state())
     del given['fc.bias']
     with pytest.raises(ConversionError, match=r'1 missing: fc.bias'):
@@ -298,12 +304,14 @@ def test_half_a_classifier_is_no_classifier() -> None:
 
 
 def test_a_lost_block_is_no_shallower_network() -> None:
+    """A file that was cut short must not pass as a network of another depth."""
     state = random_state(depth=50)
     with pytest.raises(ConversionError, match='no ResNeSt has 3, 4, 5, 3 blocks'):
         convert_backbone({key: value for key, value in state.items() if not key.startswith('layer3.5.')})
 
 
 def test_unknown_layout_lists_the_known() -> None:
+    """The message names what can be chosen."""
     with pytest.raises(ConversionError, match=r"no layout 'keras'; choose one of official, mmdet, .*mmseg"):
         convert_backbone(random_state(num_stages=1), target='keras')
 
@@ -329,6 +337,7 @@ def test_offsets_go_both_ways(dense: bool) -> None:
 
 
 def test_offsets_that_mix_their_groups_stay_with_mmcv() -> None:
+    """Only mmcv's ungrouped convolutions can hold them, and detectron2's layout refuses them."""
     state = random_state(num_stages=1)
     for part, shape in (('weight', (54, 16, 3, 3)), ('bias', (54,))):
         state[f'layer1.0.conv2.conv.conv_offset.{part}'] = torch.rand(shape)
