@@ -1,4 +1,4 @@
-"""Detectors and segmenters share one backbone: its weights, its key names, and a process."""
+"""Detectors and segmentors share one backbone: its weights, its key names, and a process."""
 
 from __future__ import annotations
 

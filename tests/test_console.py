@@ -24,7 +24,7 @@ def test_it_lists_every_tool_with_its_first_line(repository: Path, capsys: Captu
     assert main([]) == 0
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith('  '))
     assert set(listed) == {path.stem for path in (repository / 'tools').glob('*.py')}
-    assert listed['train'] == 'Train a detector or a segmenter from its config.'
+    assert listed['train'] == 'Train a detector or a segmentor from its config.'
     assert all(text.endswith('.') for text in listed.values())
 
 

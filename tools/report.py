@@ -12,8 +12,8 @@ EXAMPLE = """\
 example:
   python tools/report.py configs/demo/faster-rcnn_s14_fpn_demo.py work_dirs/demo
 
-writes report.json, curves.png and detections.png (of a segmenter: segmentation.png) into WORK_DIR and prints the
-pictures' paths last; a segmenter is measured on all images of the split, class by class
+writes report.json, curves.png and detections.png (of a segmentor: segmentation.png) into WORK_DIR and prints the
+pictures' paths last; a segmentor is measured on all images of the split, class by class
 exit code: 0 on success, 2 after a mistake in the arguments, the config or the files (one line on stderr, nothing
 written)
 """

@@ -1,4 +1,4 @@
-"""Test a trained detector or segmenter: metrics, and on request predictions and drawn images."""
+"""Test a trained detector or segmentor: metrics, and on request predictions and drawn images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train a detector or a segmenter from its config."""
+"""Train a detector or a segmentor from its config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both segmenters of PyTorch-Encoding share: a ResNeSt-50 dilated to output stride 8, and an auxiliary FCN head.
+"""What both segmentors of PyTorch-Encoding share: a ResNeSt-50 dilated to output stride 8, and an auxiliary FCN head.
 
 The released ImageNet weights stand here as `resnest50`. PyTorch-Encoding starts from a copy of its own,
 `encoding/resnest50` by its record, which the one host that had it has refused since May 2021.

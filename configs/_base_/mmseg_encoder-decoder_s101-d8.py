@@ -1,4 +1,4 @@
-"""What mmseg's segmenters with a ResNeSt-101 share: the official network at output stride 8, second head, losses.
+"""What mmseg's segmentors with a ResNeSt-101 share: the official network at output stride 8, second head, losses.
 
 A config that inherits it adds the type of its decode head and what only that has, the classes and the size of a crop.
 """

@@ -1,4 +1,4 @@
-"""Pipelines and loaders of PyTorch-Encoding's segmenters, for any data set: crops of 480 from images of 260 to 1040.
+"""Pipelines and loaders of PyTorch-Encoding's segmentors, for any data set: crops of 480 from images of 260 to 1040.
 
 A test resizes the long side to 520 pixels, as the middle one of their six test scales, and runs the whole image once.
 With `tools/test.py --tta` it follows their evaluator, which all published numbers come from.

@@ -1,4 +1,4 @@
-"""The optimiser of PyTorch-Encoding's segmenters; a config that inherits it adds the learning rate and the schedule."""
+"""The optimiser of PyTorch-Encoding's segmentors; a config that inherits it adds the learning rate and the schedule."""
 
 _base_ = './segmentation_runtime.py'
 

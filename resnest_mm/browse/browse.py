@@ -29,7 +29,7 @@ class BrowseRequest:
     """The pictures to draw.
 
     Args:
-        cfg: A detector's or a segmenter's config; only its data sets are used.
+        cfg: A detector's or a segmentor's config; only its data sets are used.
         out: The folder to write; it may hold the pictures of an earlier run, but nothing else.
         split: One of `SPLITS`; its dataloader names the data set.
         number: Images wanted, evenly spaced over the data set, at least 1; all where there are fewer.

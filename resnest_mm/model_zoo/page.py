@@ -39,7 +39,7 @@ class _Section:
 _SECTIONS: Final = (
     _Section("The authors' detectors", 'authors', 'detection/'),
     _Section(
-        "The authors' segmenters",
+        "The authors' segmentors",
         'authors',
         'segmentation/',
         '`tools/test.py CONFIG FILE --tta` tests in this way; without the option each image is tested once.',
@@ -51,7 +51,7 @@ _SECTIONS: Final = (
         "The configs are mmdet's, with this backbone. mmdet's files load without conversion.",
     ),
     _Section(
-        "mmseg's segmenters",
+        "mmseg's segmentors",
         'mmseg',
         'segmentation/',
         "The configs are mmseg's recipes, with the backbone as mmseg builds it. mmseg's files load without conversion.",

@@ -1,4 +1,4 @@
-"""The scores of a segmenter for each class, computed by mmseg's IoUMetric, and their comparison with the log."""
+"""The scores of a segmentor for each class, computed by mmseg's IoUMetric, and their comparison with the log."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PixelCounts:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of a segmenter, from 0 to 1; NaN where a score is undefined.
+    """The scores of a segmentor, from 0 to 1; NaN where a score is undefined.
 
     Args:
         iou: Intersection over union of each class; undefined where neither ground truth nor prediction has the class.

@@ -13,9 +13,9 @@ from resnest_mm.errors import UserError
 from resnest_mm.report.figures.curves import draw_curves
 from resnest_mm.report.logs.scalars import Schedule
 from resnest_mm.report.logs.work_dir import read_run
-from resnest_mm.report.metrics import summarise
 from resnest_mm.report.request import Request
 from resnest_mm.report.sections import SECTIONS
+from resnest_mm.report.summary import summarise
 from resnest_mm.report.tables import render_summary, summary_record
 from resnest_mm.training.checks.checkpoints import check_checkpoint
 from resnest_mm.training.config.walk import type_name

@@ -23,7 +23,7 @@ class Request:
         work_dir: The directory given to the training; the report is written there, too.
         checkpoint: Weights to show; None for those that the training saved last.
         images: Images to show, at least 1.
-        score_threshold: Lowest score of a detection that is shown, in 0..1; None for the default, and for segmenters.
+        score_threshold: Lowest score of a detection that is shown, in 0..1; None for the default, and for segmentors.
         split: One of `SPLITS`.
         device: Where the model runs.
     """

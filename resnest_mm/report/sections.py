@@ -79,7 +79,7 @@ def report_detector(request: Request, checkpoint: Path, run: Run) -> Section:
 
 
 def report_segmentor(request: Request, checkpoint: Path, run: Run) -> Section:
-    """Return the section on a segmenter, which runs on all images: scalars.json has no scores of single classes.
+    """Return the section on a segmentor, which runs on all images: scalars.json has no scores of single classes.
 
     Args:
         request: The report that is wanted.

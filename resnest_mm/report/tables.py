@@ -8,7 +8,7 @@ from typing import Final
 
 from resnest_mm.report.class_scores import ClassScores, LoggedScore
 from resnest_mm.report.logs.run import Evaluation
-from resnest_mm.report.metrics import Summary
+from resnest_mm.report.summary import Summary
 
 _NAME: Final = 20
 _LONGEST_NAME: Final = 36

@@ -1,1 +1,1 @@
-"""Trainings and tests of detectors and segmenters: from command-line arguments to a checked config for the Runner."""
+"""Trainings and tests of detectors and segmentors: from command-line arguments to a checked config for the Runner."""

@@ -1,4 +1,4 @@
-"""Fitting a state dict to a backbone: all of it, or an error that says what is missing and what to do."""
+"""Strict loading: a state dict fills the whole backbone, or an error says what is missing and what to do."""
 
 from __future__ import annotations
 

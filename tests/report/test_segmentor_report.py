@@ -1,4 +1,4 @@
-"""A tiny segmenter on the demo data, trained and reported on by the tools: the report has the numbers of mmseg."""
+"""A tiny segmentor on the demo data, trained and reported on by the tools: the report has the numbers of mmseg."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnest_mm.demo_data import PALETTE, SEMANTIC_CLASSES, DemoSettings, write_
 from resnest_mm.drawing.grid import SheetGrid
 from resnest_mm.report.class_scores import TOLERANCE
 
-pytest.importorskip('mmseg', reason='trains a segmenter of mmseg')
+pytest.importorskip('mmseg', reason='trains a segmentor of mmseg')
 
 TINY = """\
 _base_ = {base!r}
@@ -65,7 +65,7 @@ class Trained:
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Trained:
     """Return four iterations of training, evaluated after the second and the fourth."""
-    root = tmp_path_factory.mktemp('segmenter')
+    root = tmp_path_factory.mktemp('segmentor')
     write_demo_data(root / 'demo', settings=DemoSettings(images=8, size=64))
     config, work_dir = root / 'tiny.py', root / 'work'
     base = repository / 'configs' / '_base_' / 'segmentation_runtime.py'

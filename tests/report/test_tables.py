@@ -9,7 +9,7 @@ import numpy as np
 
 from resnest_mm.report.class_scores import ClassScores, LoggedScore
 from resnest_mm.report.logs.run import Evaluation, Run
-from resnest_mm.report.metrics import summarise
+from resnest_mm.report.summary import summarise
 from resnest_mm.report.tables import class_scores_record, render_class_scores, render_summary, summary_record
 from tests.report.runs import RUN, evaluation, point
 
@@ -102,7 +102,7 @@ time per iteration  0.750 s (mean of the logged times, data loading included)"""
     assert render_summary(summarise(run)) == expected
 
 
-def test_table_of_a_segmenter() -> None:
+def test_table_of_a_segmentor() -> None:
     """The scores of the classes stand between the evaluations and the facts; mIoU decides on the best evaluation."""
     expected = """\
                         last      best mIoU

@@ -81,9 +81,9 @@ def test_a_detector(demo: Path, tmp_path: Path, tool: Tool, capsys: pytest.Captu
     assert max(hits) == len(edge)
 
 
-def test_a_segmenter(demo: Path, tmp_path: Path, tool: Tool) -> None:
+def test_a_segmentor(demo: Path, tmp_path: Path, tool: Tool) -> None:
     """The validation pipeline changes only the size of an image, so every pixel must have the colour of its label."""
-    pytest.importorskip('mmseg', reason='draws the data of a segmenter')
+    pytest.importorskip('mmseg', reason='draws the data of a segmentor')
     out = tmp_path / 'look'
     arguments = [SEGMENTER, str(out), '--split', 'val', '--cfg-options', f'data_root={demo}']
     assert tool('browse_dataset', arguments) == 0

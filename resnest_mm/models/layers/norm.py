@@ -1,4 +1,4 @@
-"""Normalisation layers as torch classifies them, without the configs of OpenMMLab.
+"""Kinds of norm layers in torch: which are batch norms, and which keep running statistics.
 
 This is the only file that imports torch's private base classes; torch has no public name for "any batch norm". If a
 release renames them, the imports below fail. If a release gives its norms other base classes, norms are no longer

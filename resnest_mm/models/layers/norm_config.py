@@ -1,4 +1,4 @@
-"""Norm layers from configs, and the default norm after a global pooling."""
+"""Building norm layers from configs, and the default config of the norm after global pooling."""
 
 from __future__ import annotations
 

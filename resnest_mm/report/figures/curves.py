@@ -13,7 +13,8 @@ import numpy.typing as npt
 from resnest_mm.atomic import replacing
 from resnest_mm.drawing.palette import class_colour
 from resnest_mm.report.logs.run import Run
-from resnest_mm.report.metrics import HEADLINES, Summary
+from resnest_mm.report.metrics import HEADLINES
+from resnest_mm.report.summary import Summary
 
 SIZE_INCHES: Final = (12.0, 4.8)
 DPI: Final = 150

@@ -1,4 +1,4 @@
-"""The picture of a segmenter's predictions: each image, its ground truth and the prediction."""
+"""The picture of a segmentor's predictions: each image, its ground truth and the prediction."""
 
 from __future__ import annotations
 

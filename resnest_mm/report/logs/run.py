@@ -29,7 +29,7 @@ class Evaluation:
 
     Args:
         iteration: Iterations done before it.
-        metrics: Values in 0..1 by name, in the order of `resnest_mm.report.logs.scalars.METRIC_NAMES`.
+        metrics: Values in 0..1 by name, in the order of `resnest_mm.report.metrics.METRIC_NAMES`.
     """
 
     iteration: int

@@ -12,31 +12,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from resnest_mm.errors import UserError
 from resnest_mm.report.logs.run import Evaluation, Run, TrainPoint
-
-# Last part of the logged name -> the usual name of the metric.
-METRIC_NAMES: Final[Mapping[str, str]] = {
-    'PQ': 'PQ',
-    'SQ': 'SQ',
-    'RQ': 'RQ',
-    'bbox_mAP': 'mAP',
-    'bbox_mAP_50': 'AP50',
-    'bbox_mAP_75': 'AP75',
-    'segm_mAP': 'mask mAP',
-    'segm_mAP_50': 'mask AP50',
-    'segm_mAP_75': 'mask AP75',
-    'mAP': 'mAP',
-    'AP50': 'AP50',
-    'AP75': 'AP75',
-    'mIoU': 'mIoU',
-    'mAcc': 'mAcc',
-    'aAcc': 'aAcc',
-}
-# mmseg and mmdet's CocoPanopticMetric log percentages, the other metrics values in 0..1.
-_PERCENTAGES: Final = frozenset({'PQ', 'SQ', 'RQ', 'mIoU', 'mAcc', 'aAcc'})
+from resnest_mm.report.metrics import METRIC_NAMES, PERCENTAGES
 
 
 @dataclass(frozen=True)
@@ -126,7 +106,7 @@ def _train_point(line: Mapping[str, Any]) -> TrainPoint:
 def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
     leaves = {name.rsplit('/', 1)[-1]: value for name, value in line.items()}
     return {
-        label: float(leaves[leaf]) / (100 if leaf in _PERCENTAGES else 1)
+        label: float(leaves[leaf]) / (100 if leaf in PERCENTAGES else 1)
         for leaf, label in METRIC_NAMES.items()
         if leaf in leaves
     }

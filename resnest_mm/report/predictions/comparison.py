@@ -16,7 +16,7 @@ class Comparison:
         truth: The image with its ground truth.
         prediction: The image with the prediction.
         accuracy: Share of the labelled pixels that the prediction classifies correctly, in 0..1; NaN where no pixel is
-            labelled or the model is no segmenter.
+            labelled or the model is no segmentor.
     """
 
     truth: AnnotatedImage

@@ -1,4 +1,4 @@
-"""The predictions of a trained segmenter on all images of a split, through mmseg: pixel counts, and some images."""
+"""The predictions of a trained segmentor on all images of a split, through mmseg: pixel counts, and some images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from resnest_mm.training.config.walk import iter_dicts
 
 @dataclass(frozen=True, eq=False)
 class SegmentorPredictions:
-    """The predictions of a segmenter on a split.
+    """The predictions of a segmentor on a split.
 
     Args:
         comparisons: The images to show.
@@ -51,11 +51,11 @@ def predict_segmentor(
     Only one batch and the images to show are in memory at a time.
 
     Args:
-        cfg: A segmenter's config; it is not changed.
-        checkpoint: Weights of this segmenter.
+        cfg: A segmentor's config; it is not changed.
+        checkpoint: Weights of this segmentor.
         split: `'val'` or `'test'`, whose dataloader names the data set.
         count: Evenly spaced images to show, at least 1.
-        device: Where the segmenter runs.
+        device: Where the segmentor runs.
 
     Raises:
         UserError: The config has no such split, the split is empty or has no annotations, a label is none of the data

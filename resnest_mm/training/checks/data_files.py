@@ -1,4 +1,4 @@
-"""Checks of the files of data sets and evaluators that a config names."""
+"""Checks before a run: the annotation files and image folders that data sets and evaluators name exist."""
 
 from __future__ import annotations
 

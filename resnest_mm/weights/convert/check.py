@@ -1,4 +1,4 @@
-"""Which keys a backbone needs, with which shapes, and what is wrong with those of a checkpoint."""
+"""Before a conversion: whether the keys and shapes of a checkpoint are those of a complete backbone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Converting between the authors' heads and those of mmdet's own classes, where the two differ."""
+"""Converting between the authors' heads and mmdet's own (stock) heads, where the two differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ZCls and glasses: re-implementations of split attention that compute the gates differently from the official one.
+"""The arithmetic of the ZCls and glasses layouts, whose gates differ from the official ones: more than a renaming.
 
 The tables in `tables.py` rename their modules. The functions here change the values so that the result computes the
 same; they take and return tensors by this package's names. They skip blocks with wrong shapes, which `check_backbone`

@@ -122,7 +122,7 @@ def _encoding() -> Iterator[Record]:
             digest=sha1,
             algorithms=('sha1',),
             licence='MIT',
-            note=f'The segmenters of PyTorch-Encoding are trained from it. {_WASABI_NOTE}',
+            note=f'The segmentors of PyTorch-Encoding are trained from it. {_WASABI_NOTE}',
         )
 
 

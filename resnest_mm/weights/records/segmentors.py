@@ -1,4 +1,4 @@
-"""Records of the authors' segmenters, trained with PyTorch-Encoding, and of mmseg's."""
+"""Records of the authors' segmentors, trained with PyTorch-Encoding, and of mmseg's."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from PIL import Image
 from resnest_mm.drawing.palette import COLOURS
 from resnest_mm.report.figures.curves import DPI, SIZE_INCHES, draw_curves, smooth
 from resnest_mm.report.logs.run import Evaluation, Run, TrainPoint
-from resnest_mm.report.metrics import summarise
+from resnest_mm.report.summary import summarise
 
 POINTS = tuple(TrainPoint(step * 10, 3 / step, 0.02 * step / 20, 0.5) for step in range(1, 21))
 SCORES = tuple(Evaluation(step * 50, {'mAP': 0.1 * step, 'AP50': 0.2 * step}) for step in range(1, 5))

@@ -1,4 +1,4 @@
-"""Counts, images, colours and mistakes of a segmenter whose predictions are the grey levels of its images."""
+"""Counts, images, colours and mistakes of a segmentor whose predictions are the grey levels of its images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEP = 20  # grey levels between two classes
 Maps = list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]
 
 
-@MODELS.register_module(name='ReportTestSegmenter', force=True)
+@MODELS.register_module(name='ReportTestSegmentor', force=True)
 class KnownPredictions(BaseModel):
     """Predicts the classes that the grey levels of an image encode, in the original size, which is half the input."""
 
@@ -87,7 +87,7 @@ def config(root: Path, *, order: str = 'usual', evaluator: dict[str, Any] | None
         {
             'default_scope': 'mmseg',
             'model': {
-                'type': 'mmengine.ReportTestSegmenter',
+                'type': 'mmengine.ReportTestSegmentor',
                 'data_preprocessor': {'type': 'mmseg.SegDataPreProcessor', 'mean': [0, 0, 0], 'std': [1, 1, 1]},
             },
             'val_dataloader': loader,

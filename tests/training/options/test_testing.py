@@ -51,9 +51,9 @@ def test_out_may_not_be_a_folder(tmp_path: Path) -> None:
 def test_show_dir_goes_where_the_framework_looks() -> None:
     detector = apply_show_dir(recipe('mmdet'), 'drawn')
     assert detector.default_hooks.visualization == {'type': 'VisualizationHook', 'draw': True, 'test_out_dir': 'drawn'}
-    segmenter = apply_show_dir(recipe('mmseg'), 'drawn')
-    assert segmenter.default_hooks.visualization == {'type': 'VisualizationHook', 'draw': True}
-    assert segmenter.visualizer.save_dir == 'drawn'
+    segmentor = apply_show_dir(recipe('mmseg'), 'drawn')
+    assert segmentor.default_hooks.visualization == {'type': 'VisualizationHook', 'draw': True}
+    assert segmentor.visualizer.save_dir == 'drawn'
 
 
 def test_show_dir_needs_a_hook() -> None:
@@ -80,7 +80,7 @@ def test_the_tta_of_the_config_is_used() -> None:
 
 
 @pytest.mark.parametrize('missing', ['tta_model', 'tta_pipeline'])
-def test_a_segmenter_without_tta_is_refused(missing: str) -> None:
+def test_a_segmentor_without_tta_is_refused(missing: str) -> None:
     tta = {'tta_model': {'type': 'SegTTAModel'}, 'tta_pipeline': [{'type': 'TestTimeAug'}], missing: None}
     with pytest.raises(UserError, match=f'no {missing}'):
         apply_tta(recipe('mmseg', **tta))

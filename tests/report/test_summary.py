@@ -8,7 +8,7 @@ import pytest
 
 from resnest_mm.errors import UserError
 from resnest_mm.report.logs.run import Evaluation, Run
-from resnest_mm.report.metrics import summarise
+from resnest_mm.report.summary import summarise
 from tests.report.runs import RUN, evaluation, point
 
 
