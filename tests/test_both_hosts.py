@@ -114,6 +114,7 @@ def test_both_hosts_live_in_one_process_in_either_order(order: tuple[str, str]) 
     assert answer(order[1], second).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('order', [('mmdet', 'mmseg'), ('mmseg', 'mmdet')], ids='-'.join)
 def test_a_fresh_process_builds_both_without_a_scope_error(
     order: tuple[str, str], fresh_python: Callable[..., Any], repository: Path

@@ -45,6 +45,7 @@ def read_rows(document: Path, table: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in lines[2:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', EXAMPLES)
 def test_an_example_prints_what_stands_below_it(
     name: str, repository: Path, fresh_python: Callable[..., subprocess.CompletedProcess[str]]

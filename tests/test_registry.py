@@ -36,7 +36,9 @@ def test_locations_hold_only_what_can_be_imported(monkeypatch: pytest.MonkeyPatc
     assert registry.locations(*asked) == ['resnest_mm.models', 'resnest_mm.detection']
 
 
-@pytest.mark.parametrize('host', ['mmengine', 'mmdet', 'mmseg'])
+@pytest.mark.parametrize(
+    'host', [pytest.param('mmengine', marks=pytest.mark.slow), 'mmdet', pytest.param('mmseg', marks=pytest.mark.slow)]
+)
 def test_every_host_builds_by_the_full_name(host: str, fresh_python: Run) -> None:
     """A config needs no custom_imports, and having them, even twice, does no harm."""
     code = f"""

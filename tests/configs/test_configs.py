@@ -15,7 +15,17 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, DefaultScope
 from torch import Tensor, nn
 
 from resnest_mm.training.config.walk import type_name
-from tests.support.shipped_configs import CONFIGS, SHIPPED, build, every_config, innermost, many, name_of, read
+from tests.support.shipped_configs import (
+    CONFIGS,
+    SHIPPED,
+    build,
+    build_shipped,
+    every_config,
+    innermost,
+    many,
+    name_of,
+    read,
+)
 
 SIDE = 64
 """Pixels of the image whose maps the necks and heads are given."""
@@ -62,8 +72,7 @@ def pipelines(cfg: Config) -> Iterator[list[Any]]:
 @every_config
 def test_necks_and_heads_take_what_the_backbone_gives(path: Path) -> None:
     """The whole model builds; its backbone has the strides that the config's name promises; what follows fits it."""
-    cfg = read(path)
-    model = build(cfg)
+    cfg, model = read(path), build_shipped(path)
     given = getattr(model.backbone, 'out_channels', None)
     if given is None:  # a host's own backbone, in a config that compares
         assert cfg.model.backbone.type != 'resnest_mm.ResNeSt'

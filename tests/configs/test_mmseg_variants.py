@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
-from torch import nn
 
 from resnest_mm.models.variants import BLOCKS_PER_STAGE
 from resnest_mm.parity.compare import compare
@@ -26,7 +24,7 @@ from resnest_mm.weights import from_official
 from resnest_mm.weights.records.lookup import find_record
 from tests.support.config_values import ABSENT, differences
 from tests.support.metafiles import entry_of, first_metrics
-from tests.support.shipped_configs import CONFIGS, build, many, read
+from tests.support.shipped_configs import CONFIGS, build, many, network, read
 
 mmseg = pytest.importorskip('mmseg', reason='its configs are what is compared with')
 
@@ -128,10 +126,6 @@ def official_pair(cfg: Config, *, depth: int) -> Pair:
     )
 
 
-def shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in model.state_dict().items()}
-
-
 def published() -> dict[str, dict[str, Any]]:
     """Return mmseg's own records of its released models, by config."""
     models = yaml.safe_load((THEIRS / 'metafile.yaml').read_text(encoding='utf-8'))['Models']
@@ -167,9 +161,9 @@ def test_the_variants_differ_in_the_pools_and_the_folder_alone(name: str) -> Non
 @each_config
 def test_a_released_checkpoint_fits_the_compatible_segmentor_strictly(name: str) -> None:
     """mmseg's own model has the keys and shapes of its checkpoints: backbone, head and auxiliary head."""
-    ours, theirs = build(compatible(name)), build(original(name))
+    ours, theirs = network(FOLDER / 'mmseg-compatible' / f'{name}.py'), build(original(name))
     assert type(theirs.backbone).__module__ == 'mmseg.models.backbones.resnest'
-    assert shapes(ours) == shapes(theirs)
+    assert ours.shapes == {key: tuple(value.shape) for key, value in theirs.state_dict().items()}
 
 
 @pytest.mark.parametrize('kind', [original, compatible, corrected])

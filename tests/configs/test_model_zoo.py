@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -23,7 +22,7 @@ from resnest_mm.weights.layouts.names import COUNTER
 from resnest_mm.weights.records.lookup import RECORDS
 from tests.support import key_lists
 from tests.support.metafiles import ENTRIES, entry_of
-from tests.support.shipped_configs import CONFIGS, build, every_config, innermost, name_of, read
+from tests.support.shipped_configs import CONFIGS, every_config, innermost, name_of, network, read
 
 CONVERTED = [entry for entry in ENTRIES if entry.converted]
 
@@ -52,14 +51,6 @@ DATA = {
     'data/demo/': 'demo',
     'data/mine/': 'own data',
 }
-
-
-@functools.cache
-def network_of(config: str) -> tuple[int, dict[str, tuple[int, ...]]]:
-    """Return how many parameters a config's model has, and the keys and shapes of its checkpoints."""
-    model = build(read(CONFIGS / f'{config}.py'))
-    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    return sum(parameter.numel() for parameter in model.parameters()), shapes
 
 
 def collection_of(model: Mapping[str, Any]) -> str:
@@ -112,8 +103,7 @@ def test_an_entry_says_what_its_config_builds(path: Path) -> None:
 
 @every_config
 def test_parameters_are_counted(path: Path) -> None:
-    count, _ = network_of(name_of(path))
-    assert count == entry_of(name_of(path)).parameters
+    assert network(path).parameters == entry_of(name_of(path)).parameters
 
 
 def test_the_command_counts_the_same() -> None:
@@ -183,7 +173,7 @@ def test_a_released_file_loads_into_its_config_once_converted(entry: Entry) -> N
     released = key_lists.segmentor(name) if name in key_lists.SEGMENTORS else None
     given = released or key_lists.detector(key_lists.DETECTORS[name])
     converted = {key: tuple(value.shape) for key, value in convert(given).tensors.items()}
-    _, wanted = network_of(entry.config)
+    wanted = network(CONFIGS / f'{entry.config}.py').shapes
     assert {key: shape for key, shape in wanted.items() if key in converted or not key.endswith(COUNTER)} == converted
 
 

@@ -75,7 +75,9 @@ def published(name: str) -> Iterator[tuple[str, Any]]:
     yield 'published: pixAcc, mIoU in per cent', (metrics['pixAcc'], metrics['mIoU'])
 
 
-@pytest.mark.parametrize('name', ENTRIES)
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=pytest.mark.slow if '_s2' in name else ()) for name in ENTRIES]
+)
 def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path) -> None:
     wanted, given = truth(name), observe(name, tmp_path)
     differing = {key: (given.get(key), value) for key, value in wanted.items() if given.get(key) != value}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,34 @@ def build(cfg: Config) -> nn.Module:
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
         model: nn.Module = MODELS.build(without_weights(cfg.model))
     return model.eval()
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is kept of a built model: its backbone's class, its parameters, and keys and shapes of its checkpoints."""
+
+    backbone: type[nn.Module]
+    parameters: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+_networks: dict[Path, Network] = {}
+
+
+def build_shipped(path: Path) -> nn.Module:
+    """Return the model of a shipped config as `build` does, and note what `network` returns."""
+    model = build(read(path))
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    _networks[path] = Network(type(model.backbone), parameters, shapes)
+    return model
+
+
+def network(path: Path) -> Network:
+    """Return what is known of the model of a shipped config, which is built once a process at most."""
+    if path not in _networks:
+        build_shipped(path)
+    return _networks[path]
 
 
 def without_weights(model: Mapping[str, Any]) -> dict[str, Any]:
