@@ -29,10 +29,12 @@ exit code: 0 if all are equal, 1 if one differs by more than its tolerance, 2 if
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.parity.references import GROUPS
+    from resnest_mm.parity.references import REFERENCES
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', choices=list(GROUPS), help='compare only with this group of networks (default: all)')
+    parser.add_argument(
+        '--only', choices=list(REFERENCES), help='compare only with this group of networks (default: all)'
+    )
     parser.add_argument('--size', type=int, default=64, help='side of the images in pixels (default: %(default)s)')
     parser.add_argument('--markdown', action='store_true', help='print a Markdown table')
     return parser
@@ -41,12 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
 def verify(argv: Sequence[str] | None) -> list[Row]:
     """Compare everything, print the table and return the rows that differ."""
     from resnest_mm.parity.compare import SMALLEST, compare, render_table
-    from resnest_mm.parity.references import GROUPS
+    from resnest_mm.parity.references import REFERENCES
 
     args = build_parser().parse_args(argv)
     if args.size < SMALLEST:
         raise UserError(f'--size {args.size}: images must have a side of {SMALLEST} pixels or more')
-    pairs = [pair for name, group in GROUPS.items() if args.only in (None, name) for pair in group()]
+    pairs = [pair for name, group in REFERENCES.items() if args.only in (None, name) for pair in group()]
     rows: list[Row] = []
     for number, pair in enumerate(pairs, start=1):
         begin = time.perf_counter()

@@ -23,7 +23,7 @@ train_pipeline = [
 test_pipeline = [
     load,
     test_resize,
-    dict(type='LoadAnnotations', with_bbox=True),  # behind the resize, for boxes of the original size
+    dict(type='LoadAnnotations', with_bbox=True),  # after the resize, for boxes of the original size
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(

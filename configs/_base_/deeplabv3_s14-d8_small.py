@@ -1,6 +1,6 @@
 """DeepLabV3 with a narrow dilated ResNeSt-14 for small images and few minutes, from scratch.
 
-Half the width in every stage, output stride 8, a narrow head without the dropout behind its projection, and AdamW in
+Half the width in every stage, output stride 8, a narrow head without the dropout after its projection, and AdamW in
 the place of SGD. A config that inherits it adds data, classes, dilation rates that fit its images and a schedule.
 """
 

@@ -25,7 +25,7 @@ train_pipeline = [
         keep_ratio=True,
         backend=backend,
     ),
-    # here, not in the preprocessor: the border is black, where zeros behind the normalisation are the mean colour
+    # here, not in the preprocessor: the border is black, where zeros after the normalisation are the mean colour
     dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=1.0),
     dict(type='PackSegInputs'),
@@ -33,7 +33,7 @@ train_pipeline = [
 test_pipeline = [
     load,
     dict(type='Resize', scale=(base_size, base_size), keep_ratio=True, backend=backend),
-    annotations,  # behind the resize, for labels of the original size
+    annotations,  # after the resize, for labels of the original size
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(

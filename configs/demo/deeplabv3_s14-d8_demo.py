@@ -35,7 +35,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=test_scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),  # behind the resize: the measure is taken at the labels' own size
+    dict(type='LoadAnnotations'),  # after the resize: the metric is computed at the labels' own size
     dict(type='PackSegInputs'),
 ]
 dataset = dict(

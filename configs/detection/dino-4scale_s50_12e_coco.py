@@ -1,8 +1,8 @@
 """DINO with a ResNeSt-50 on COCO: mmdet's recipe for a ResNet-50, 12 epochs of 16 images, with the other backbone.
 
 Nobody has published a number for it, and it has not been trained here: whether mmdet's learning rates (1e-4, a tenth of
-it in the backbone) and the ImageNet statistics, which stand still as in that recipe, are the best for a ResNeSt is not
-known. Because they stand still, no norm is synchronised, and two images on a GPU are enough.
+it in the backbone) and the running statistics of ImageNet, which stay fixed as in that recipe, are the best for a
+ResNeSt is not known. Because they stay fixed, no norm is synchronised, and two images on a GPU are enough.
 
     torchrun --nproc_per_node 8 tools/train.py detection/dino-4scale_s50_12e_coco --launcher pytorch
 """

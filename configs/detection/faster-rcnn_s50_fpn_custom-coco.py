@@ -14,7 +14,7 @@ a folder `drawn` below `work_dirs/mine` and the time of the run:
 The numbers below are a careful start for small batches; they have not been tuned on any data.
 """
 
-_base_ = './faster-rcnn_s50_fpn_1x_single-gpu_coco.py'  # backbone with the statistics of ImageNet, which stand still
+_base_ = './faster-rcnn_s50_fpn_1x_single-gpu_coco.py'  # backbone with the fixed running statistics of ImageNet
 
 # CHANGE: where the data is. `file_name` in the JSON files is relative to the image folder of the split.
 data_root = 'data/mine/'
@@ -22,7 +22,7 @@ train_file, train_images = 'annotations/train.json', 'train/'
 val_file, val_images = 'annotations/val.json', 'val/'
 
 # CHANGE: names of your classes, spelt as in `categories` of the JSON files and in the order in which they stand there.
-# Labels follow the order of the files, so a name that is missing in them gives the names behind it to wrong boxes.
+# Labels follow the order of the files, so a name that is missing in them shifts the names after it to wrong boxes.
 # Boxes of other categories are left out. Beside the names a display colour (RGB) for each. A single class is
 # ('thing',), with its comma.
 metainfo = dict(classes=('thing', 'stuff'), palette=[(220, 60, 60), (60, 140, 220)])
@@ -52,7 +52,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend=backend),
     dict(type='Resize', scale=largest, keep_ratio=True, backend=backend),
-    dict(type='LoadAnnotations', with_bbox=True),  # behind the resize: the metric is counted at the original size
+    dict(type='LoadAnnotations', with_bbox=True),  # after the resize: the metric is computed at the original size
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(

@@ -14,7 +14,7 @@ a folder `drawn` below `work_dirs/mine` and the time of the run:
 The numbers below are a careful start for small batches; they have not been tuned on any data.
 """
 
-_base_ = './faster-rcnn_s50_fpn_1x_single-gpu_coco.py'  # backbone with the statistics of ImageNet, which stand still
+_base_ = './faster-rcnn_s50_fpn_1x_single-gpu_coco.py'  # backbone with the fixed running statistics of ImageNet
 
 # CHANGE: where the data is. The folder holds JPEGImages/a.jpg and Annotations/a.xml; the text files of the splits have
 # one name without suffix, such as `a`, in a line.
@@ -51,7 +51,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend=backend),
     dict(type='Resize', scale=largest, keep_ratio=True, backend=backend),
-    dict(type='LoadAnnotations', with_bbox=True),  # behind the resize: the metric is counted at the original size
+    dict(type='LoadAnnotations', with_bbox=True),  # after the resize: the metric is computed at the original size
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances'),

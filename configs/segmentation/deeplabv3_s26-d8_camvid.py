@@ -41,7 +41,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(384, 288), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # behind the resize: the measure is taken at the labels' own size
+    dict(type='LoadAnnotations'),  # after the resize: the metric is computed at the labels' own size
     dict(type='PackSegInputs'),
 ]
 dataset = dict(type='BaseSegDataset', data_root=data_root, metainfo=metainfo, img_suffix='.jpg', seg_map_suffix='.png')

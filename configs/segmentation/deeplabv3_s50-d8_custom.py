@@ -103,7 +103,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadAnnotations'),  # behind the resize: the metric is counted at the labels' own size
+    dict(type='LoadAnnotations'),  # after the resize: the metric is computed at the labels' own size
     dict(type='PackSegInputs'),
 ]
 dataset = dict(

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from resnest_mm.annotations.annotated_image import AnnotatedImage
 from resnest_mm.browse.folder import check_folder, picture_folder, write_record
-from resnest_mm.browse.pipeline_steps import fetch, follow
+from resnest_mm.browse.pipeline_steps import follow, load_sample
 from resnest_mm.browse.sheets import Overview, draw_single, draw_steps
 from resnest_mm.drawing.datasets import build_dataset, dataset_palette, evenly_spaced, without_model
 from resnest_mm.drawing.palette import ClassStyles
@@ -110,7 +110,7 @@ def _draw(request: BrowseRequest, dataset: Any, classes: ClassStyles, folder: Pa
     names = []
     # disable=None: a bar on a terminal only.
     for index in tqdm(indices, unit='image', disable=None):
-        shown, steps = fetch(dataset, index, seed=request.seed, trace=trace)
+        shown, steps = load_sample(dataset, index, seed=request.seed, trace=trace)
         names.append(f'{index:0{digits}d}_{_stem(shown)}.png')
         place = f'#{index} of {request.split}'
         if steps:

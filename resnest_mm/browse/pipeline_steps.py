@@ -65,7 +65,9 @@ def follow(dataset: Any, *, keep: bool = False) -> Trace:
     return trace
 
 
-def fetch(dataset: Any, index: int, *, seed: int, trace: Trace) -> tuple[AnnotatedImage, tuple[PipelineStep, ...]]:
+def load_sample(
+    dataset: Any, index: int, *, seed: int, trace: Trace
+) -> tuple[AnnotatedImage, tuple[PipelineStep, ...]]:
     """Return an image as the model gets it, and the steps of its pipeline.
 
     Args:

@@ -12,7 +12,7 @@ import yaml
 
 from resnest_mm.errors import UserError, one_line
 
-GROUPS: Final = ('authors', 'mmdet', 'mmseg', 'measured', 'unpublished')
+RESULT_GROUPS: Final = ('authors', 'mmdet', 'mmseg', 'measured', 'unpublished')
 """Who measured the results of a config: the paper's authors, a host, this project, or nobody."""
 
 _NEEDED: Final = ('Name', 'In Collection', 'Config', 'Group', 'Metadata')
@@ -48,7 +48,7 @@ class Entry:
         name: Unique name, for `mim`.
         collection: Kind of detector or segmentor.
         config: Name of the config, as `resnest_mm.config_path` takes it.
-        group: One of `GROUPS`.
+        group: One of `RESULT_GROUPS`.
         architecture: The backbone, and whatever else distinguishes the network from others of its kind.
         data: Training data.
         length: Unit and length of the training, such as ('Iterations', '90000').
@@ -126,8 +126,8 @@ def _entry(raw: Any, collections: set[str], file: str) -> Entry:
         raise UserError(f'{where}: Parameters={metadata["Parameters"]!r} must be a whole number')
     if raw['In Collection'] not in collections:
         raise UserError(f'{where}: In Collection={raw["In Collection"]!r} is none of {", ".join(sorted(collections))}')
-    if raw['Group'] not in GROUPS:
-        raise UserError(f'{where}: Group={raw["Group"]!r} must be one of {", ".join(GROUPS)}')
+    if raw['Group'] not in RESULT_GROUPS:
+        raise UserError(f'{where}: Group={raw["Group"]!r} must be one of {", ".join(RESULT_GROUPS)}')
     config = re.fullmatch(r'configs/(.+)\.py', _text(raw, 'Config', where))
     if config is None:
         raise UserError(f'{where}: Config={raw["Config"]!r} must be a path such as configs/detection/NAME.py')

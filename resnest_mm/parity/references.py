@@ -185,7 +185,7 @@ def _stride(keywords: Mapping[str, Any]) -> str:
     return f'stride {4 * math.prod(keywords.get("strides", (1, 2, 2, 2)))}'
 
 
-GROUPS: Final[Mapping[str, Callable[[], list[Pair]]]] = MappingProxyType(
+REFERENCES: Final[Mapping[str, Callable[[], list[Pair]]]] = MappingProxyType(
     {'official': official_pairs, 'dilated': dilated_pairs, 'mmdet': mmdet_pairs, 'mmseg': mmseg_pairs}
 )
 """The functions that return the pairs, by group; each raises a UserError if its package is missing."""

@@ -15,7 +15,7 @@ import torch
 from mmengine.registry import DATASETS, DefaultScope
 
 from resnest_mm.annotations.annotated_image import AnnotatedImage, ImageObjects
-from resnest_mm.browse.pipeline_steps import PipelineStep, fetch, follow
+from resnest_mm.browse.pipeline_steps import PipelineStep, follow, load_sample
 from resnest_mm.demo_data import CLASSES, DemoSettings, write_demo_data
 from resnest_mm.errors import UserError
 
@@ -78,7 +78,7 @@ def annotated(demo: Path, index: int = INDEX) -> list[list[float]]:
 
 
 def look(dataset: Any, *, seed: int = 0, index: int = INDEX) -> tuple[AnnotatedImage, tuple[PipelineStep, ...]]:
-    return fetch(dataset, index, seed=seed, trace=follow(dataset, keep=True))
+    return load_sample(dataset, index, seed=seed, trace=follow(dataset, keep=True))
 
 
 def found(shown: AnnotatedImage) -> ImageObjects:
@@ -167,7 +167,7 @@ def test_the_image_is_the_same_without_its_steps(build: Callable[..., Any]) -> N
     """Recording the steps must not change their random numbers."""
     pipeline = [LOAD, ANNOTATIONS, CROP, FLIP, PACK]
     plain = build(pipeline)
-    shown, steps = fetch(plain, INDEX, seed=3, trace=follow(plain))
+    shown, steps = load_sample(plain, INDEX, seed=3, trace=follow(plain))
     assert steps == ()
     assert shown.shows_the_same_as(look(build(pipeline), seed=3)[0])
 
@@ -246,7 +246,7 @@ def test_steps_of_a_skipped_image_are_forgotten() -> None:
     dataset = Skipping()
     trace = follow(dataset, keep=True)
     with pytest.raises(UserError, match='ends with 2 choose and returns no packed image; end it with PackDetInputs'):
-        fetch(dataset, 3, seed=0, trace=trace)
+        load_sample(dataset, 3, seed=0, trace=trace)
     assert [(step.name, int(step.output.image[0, 0, 0])) for step in trace.steps] == [('load', 5), ('choose', 5)]
 
 

@@ -34,7 +34,7 @@ def main() -> Main:
 def pair(monkeypatch: pytest.MonkeyPatch) -> Pair:
     """Leave the smallest network only."""
     [small] = [pair for pair in official_pairs() if pair.label == SMALL]
-    monkeypatch.setattr(references, 'GROUPS', {'official': lambda: [small], 'mmdet': list})
+    monkeypatch.setattr(references, 'REFERENCES', {'official': lambda: [small], 'mmdet': list})
     return small
 
 
@@ -64,7 +64,7 @@ def test_other_network_is_named_and_gives_exit_code_1(
 ) -> None:
     """The average pool on the other side of the convolution: same parameters, other values."""
     other = dataclasses.replace(pair, label='other', keywords={**pair.keywords, 'avd_first': True})
-    monkeypatch.setattr(references, 'GROUPS', {'official': lambda: [other, pair]})
+    monkeypatch.setattr(references, 'REFERENCES', {'official': lambda: [other, pair]})
     assert main(['--size', '32']) == 1
     printed = capsys.readouterr()
     assert [line.split()[-1] for line in printed.out.splitlines()] == ['verdict', 'DIFFERENT', 'equal']

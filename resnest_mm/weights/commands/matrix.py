@@ -21,7 +21,7 @@ Status: TypeAlias = Literal['exact', 'folded', 'refused']
 NETWORKS: Final = {'one group': (2, 1), 'one split, two groups': (1, 2), 'two splits, two groups': (2, 2)}
 """Radix and groups of the networks that are converted."""
 
-WHOLE_MODELS: Final = (
+MODEL_CONVERSIONS: Final = (
     ('detector', 'detectron2', 'mmdet', 'exact'),
     ('detector', 'mmdet', 'detectron2', 'exact; refused where stages have mask heads of their own'),
     ('segmentor', 'encoding', 'mmseg', 'exact'),
@@ -79,7 +79,7 @@ def render() -> str:
     for network in NETWORKS:
         lines += [f'Backbones with {network} (rows: from, columns: to)', '', *_table(compute(network), reasons), '']
     lines += ['Whole models', '', '| part | from | to | |', '| --- | --- | --- | --- |']
-    lines += [f'| {" | ".join(row)} |' for row in WHOLE_MODELS]
+    lines += [f'| {" | ".join(row)} |' for row in MODEL_CONVERSIONS]
     lines += ['', *(f'{number}. {reason}.' for number, reason in enumerate(reasons, 1))]
     return '\n'.join(lines)
 
