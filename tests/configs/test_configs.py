@@ -94,6 +94,7 @@ def test_necks_and_heads_take_what_the_backbone_gives(path: Path) -> None:
 
 @every_config
 def test_learning_rate_batch_and_schedule_belong_together(path: Path) -> None:
+    """A schedule that ends early or counts epochs in a training by iterations would go unnoticed for days."""
     cfg = read(path)
     assert cfg.auto_scale_lr.enable is False
     assert cfg.auto_scale_lr.base_batch_size % cfg.train_dataloader.batch_size == 0
@@ -112,6 +113,7 @@ def test_learning_rate_batch_and_schedule_belong_together(path: Path) -> None:
 
 @every_config
 def test_classes_and_heads_agree(path: Path) -> None:
+    """A head with another number of classes than its data set fails late, or never."""
     cfg = read(path)
     heads = segmentation_heads(cfg.model) if cfg.default_scope == 'mmseg' else detection_heads(cfg.model)
     assert heads
@@ -131,7 +133,7 @@ def test_classes_and_heads_agree(path: Path) -> None:
 
 @every_config
 def test_every_transform_builds(path: Path) -> None:
-    """A misspelt transform or argument would show in the data loader's workers, behind everything else."""
+    """A misspelt transform or argument would show in the data loader's workers, after everything else."""
     cfg = read(path)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         for steps in pipelines(cfg):
@@ -141,6 +143,7 @@ def test_every_transform_builds(path: Path) -> None:
 
 @pytest.mark.parametrize('path', [path for path in SHIPPED if 'segmentation' in path.parts], ids=name_of)
 def test_crops_have_the_size_that_batches_are_padded_to(path: Path) -> None:
+    """Smaller crops would train on borders."""
     cfg = read(path)
     for dataset in innermost(cfg.train_dataloader.dataset):
         for step in dataset.pipeline:
@@ -161,6 +164,7 @@ def test_no_two_configs_write_into_the_same_folder() -> None:
 
 
 def test_the_coco_recipe_sets_the_five_coupled_switches() -> None:
+    """Pixel values, norms, frozen stages, box head and image sizes reproduce the numbers only together."""
     cfg = read(CONFIGS / 'detection' / 'faster-rcnn_s50_fpn_1x_coco.py')
     preprocessor, head = cfg.model.data_preprocessor, cfg.model.roi_head.bbox_head
     assert (preprocessor.mean, preprocessor.std) == ([123.68, 116.779, 103.939], [58.393, 57.12, 57.375])
@@ -197,6 +201,7 @@ def test_the_coco_recipe_has_the_authors_schedule_to_the_last_iteration() -> Non
 
 
 def test_the_coco_recipe_decays_no_norm() -> None:
+    """All 134 parameters of norms, and nothing else, go without weight decay, as at the authors."""
     from mmengine.optim import build_optim_wrapper
 
     cfg = read(CONFIGS / 'detection' / 'faster-rcnn_s50_fpn_1x_coco.py')

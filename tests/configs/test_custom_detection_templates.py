@@ -94,6 +94,7 @@ def template(kind: str) -> Path:
 
 @each_kind
 def test_it_is_for_one_gpu_and_small_batches(kind: str) -> None:
+    """A user with one GPU gets plain batch norm, a small learning rate, and warm-up to the end."""
     cfg = read(template(kind))
     assert cfg.model.backbone.norm_eval is True
     norms = [cfg.model.backbone.norm_cfg, cfg.model.neck.norm_cfg, cfg.model.roi_head.bbox_head.norm_cfg]
@@ -107,6 +108,7 @@ def test_it_is_for_one_gpu_and_small_batches(kind: str) -> None:
 @pytest.mark.usefixtures('clean_process')
 @each_kind
 def test_it_trains_and_draws_every_image(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands in the template's docstring: train, test, look at the pictures."""
     data = tmp_path / 'data'
     WRITERS[kind](data)
     text = SMALLER.format(template=str(template(kind)), data=f'{data}/')

@@ -41,6 +41,7 @@ def read(name: str) -> Config:
 
 
 def test_every_recipe_of_the_authors_is_there_and_no_other_claims_to_be() -> None:
+    """The table of what the authors ran names every config that says so."""
     authors = {file.stem for file in FOLDER.glob('*.py') if "authors' recipe for" in ' '.join(file.read_text().split())}
     assert authors == set(ENTRIES)
 
@@ -86,6 +87,7 @@ def observe(name: str, root: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize('name', ENTRIES)
 def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path) -> None:
+    """What the Runner builds from a config is compared, not what the config says."""
     if ENTRIES[name].panoptic:
         pytest.importorskip('panopticapi', reason='mmdet measures PQ with it')
     wanted, given = truth(name), observe(name, tmp_path)
@@ -105,11 +107,13 @@ def parameters(name: str) -> int:
 
 @pytest.mark.parametrize('name', MILLION_PARAMETERS)
 def test_a_network_has_as_many_parameters_as_that_of_the_authors(name: str) -> None:
+    """The counts are those of the authors' models as built."""
     assert round(parameters(name) / 1e6, 2) == MILLION_PARAMETERS[name]
 
 
 @pytest.mark.parametrize('name', PARAMETERS_BEYOND)
 def test_a_larger_network_has_the_parameters_of_its_layers_beyond_a_smaller_one(name: str) -> None:
+    """The difference is computed by hand from the sizes of the layers."""
     smaller, beyond = PARAMETERS_BEYOND[name]
     assert parameters(name) - parameters(smaller) == beyond
 
@@ -133,7 +137,7 @@ def rates(name: str) -> tuple[list[Any], torch.optim.Optimizer, int]:
 
 
 def jump(scheduler: Any, iteration: int) -> None:
-    """Make a scheduler go on behind an iteration, as a resumed training does."""
+    """Make a scheduler go on after an iteration, as a resumed training does."""
     steps = min(iteration, scheduler.end - 1)
     scheduler.load_state_dict({**scheduler.state_dict(), '_global_step': iteration, 'last_step': steps})
 
@@ -161,6 +165,7 @@ def test_each_step_of_the_schedule_goes_from_one_rate_of_the_authors_to_the_next
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ONE_OF_EACH_SCHEDULE)
 def test_the_rate_is_the_authors_in_every_iteration(name: str) -> None:
+    """Rounding does not add up over 270,000 steps."""
     schedulers, optimizer, iterations = rates(name)
     (group,) = optimizer.param_groups
     worst = 0.0
@@ -233,6 +238,7 @@ def test_new_layers_start_with_the_authors_values(name: str) -> None:
 
 
 def test_deformable_convolutions_start_without_offsets() -> None:
+    """They begin as the plain convolutions whose weights they take."""
     settings = without_weights(read('faster-rcnn_s50_fpn_dcn_1x_coco').model)['backbone']
     backbone: Any = MODELS.build({**settings, 'variant': None, 'depth': 14})
     backbone.init_weights()

@@ -40,6 +40,7 @@ def test_a_config_trains_and_is_tested(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, str], None],
 ) -> None:
+    """Two iterations give finite losses, and the test of the saved file gives what the validation gave."""
     cfg = read(path)
     metrics = METRICS[cfg.default_scope]
     if 'panoptic_fusion_head' in cfg.model:

@@ -27,6 +27,7 @@ PLAIN = CONFIGS / 'detection' / 'faster-rcnn_s50_fpn_1x_coco.py'
 
 
 def test_its_types_are_classes() -> None:
+    """It shows the pure Python style, where an editor follows a name to its class."""
     cfg = read(LAZY)
     assert cfg.model.backbone.type is ResNeSt
     assert isinstance(cfg.train_dataloader.dataset.pipeline[0].type, type)
@@ -38,6 +39,7 @@ def test_every_value_is_that_of_the_plain_recipe() -> None:
 
 
 def test_it_builds_the_same_model() -> None:
+    """Layer by layer, and with the keys of the same checkpoints."""
     ours, theirs = build(read(LAZY)), build(read(PLAIN))
     assert [(name, type(part)) for name, part in ours.named_modules()] == [
         (name, type(part)) for name, part in theirs.named_modules()
@@ -47,6 +49,7 @@ def test_it_builds_the_same_model() -> None:
 
 
 def test_one_gpu_turns_its_norm_classes_into_bn() -> None:
+    """--single-gpu finds a class as it finds a name."""
     cfg = read(LAZY)
     assert count_sync_norms(cfg.model) == 3
     changed, change = use_single_gpu(cfg)
@@ -56,6 +59,7 @@ def test_one_gpu_turns_its_norm_classes_into_bn() -> None:
 
 
 def test_options_of_the_command_line_reach_it() -> None:
+    """--cfg-options reaches numbers, lists and paths that are derived from others."""
     options = {'data_root': 'data/elsewhere', 'train_cfg.max_iters': 7, 'param_scheduler.0.end': 5}
     cfg = load_config(str(LAZY), cfg_options=options)
     assert cfg.train_dataloader.dataset.data_root == 'data/elsewhere'
@@ -65,11 +69,13 @@ def test_options_of_the_command_line_reach_it() -> None:
 
 
 def test_a_misspelt_option_is_refused() -> None:
+    """A typo would train with the old value."""
     with pytest.raises(UserError, match=r'did you mean train_dataloader\.batch_size'):
         load_config(str(LAZY), cfg_options={'train_dataloader.batchsize': 4})
 
 
 def test_its_weights_are_found_and_get_the_images_that_they_expect() -> None:
+    """The check of weights against preprocessing reads this style, too."""
     [entry] = find_pretrained(read(LAZY))
     assert entry.record is not None and entry.is_own
     assert (entry.key, entry.record.variant) == ('model.backbone.init_cfg.checkpoint', 'resnest50')
@@ -77,6 +83,7 @@ def test_its_weights_are_found_and_get_the_images_that_they_expect() -> None:
 
 
 def test_a_report_knows_when_it_evaluates() -> None:
+    """The report finds the loop by its class."""
     assert report._schedule(read(LAZY)) == Schedule(val_interval=90000, max_iters=90000)
     assert report._schedule(Config({'train_cfg': {'type': 'EpochBasedTrainLoop', 'max_iters': 5}})) is None
 
@@ -86,6 +93,7 @@ def test_a_report_knows_when_it_evaluates() -> None:
     [(ResNeSt, 'ResNeSt'), ('resnest_mm.ResNeSt', 'ResNeSt'), ('BN', 'BN'), ('a.b.C', 'C'), (None, '')],
 )
 def test_a_type_has_one_name_in_all_spellings(kind: object, name: str) -> None:
+    """A class, a name with its scope and a dotted path mean the same."""
     assert type_name({} if kind is None else {'type': kind}) == name
 
 

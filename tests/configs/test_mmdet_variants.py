@@ -65,6 +65,7 @@ def published() -> dict[str, dict[str, Any]]:
 
 
 def test_all_configs_of_mmdet_have_a_variant() -> None:
+    """A ninth config of a later mmdet would be noticed."""
     assert sorted(NAMES.values()) == sorted(path.stem for path in THEIRS.glob('*.py'))
     assert sorted(NAMES) == sorted(path.stem for path in (FOLDER / 'mmdet-compatible').glob('*.py'))
 
@@ -126,7 +127,8 @@ def test_the_metafile_has_what_mmdet_published(name: str) -> None:
     assert f'python tools/test.py detection/mmdet-compatible/{name} CHECKPOINT' in text
 
 
-def test_retinanet_is_mmdets_behind_the_backbone() -> None:
+def test_retinanet_is_mmdets_after_the_backbone() -> None:
+    """Only backbone and preprocessing differ, so that the backbones can be compared."""
     ours, theirs = read(FOLDER / 'retinanet_s50_fpn_1x_coco.py'), read(HOST / 'retinanet/retinanet_r50_fpn_1x_coco.py')
     changed = {key for key in differences(theirs, ours) if key.startswith(('model.', 'tta_model.'))}
     assert {key.split('.')[1] for key in changed} == {'backbone', 'data_preprocessor'}
@@ -134,6 +136,7 @@ def test_retinanet_is_mmdets_behind_the_backbone() -> None:
 
 
 def test_retinanet_has_the_backbone_data_and_schedule_of_the_authors_faster_rcnn() -> None:
+    """Only the learning rate differs, so that the detectors can be compared."""
     ours, theirs = read(FOLDER / 'retinanet_s50_fpn_1x_coco.py'), read(FOLDER / 'faster-rcnn_s50_fpn_1x_coco.py')
     changed = {key: pair for key, pair in differences(theirs, ours).items() if not key.startswith(('model.', 'tta_'))}
     assert changed == {'optim_wrapper.optimizer.lr': (0.02, 0.01)}
@@ -150,6 +153,7 @@ def test_retinanet_builds_its_augmented_test() -> None:
 
 
 def test_dino_is_mmdets_but_for_the_backbone() -> None:
+    """Only backbone and preprocessing differ, so that the backbones can be compared."""
     ours, theirs = read(FOLDER / 'dino-4scale_s50_12e_coco.py'), read(HOST / 'dino/dino-4scale_r50_8xb2-12e_coco.py')
     found = differences(theirs, ours)
     assert found.pop('auto_scale_lr.enable') == (ABSENT, False)
@@ -161,6 +165,7 @@ def test_dino_is_mmdets_but_for_the_backbone() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['retinanet_s50_fpn_1x_coco', 'dino-4scale_s50_12e_coco'])
 def test_a_training_step_has_finite_losses_and_reaches_the_backbone(name: str) -> None:
+    """These detectors have no recipe of the authors to be compared with, so they take a step at full width."""
     from mmdet.testing import demo_mm_inputs
 
     cfg = read(FOLDER / f'{name}.py')

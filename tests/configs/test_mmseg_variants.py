@@ -133,6 +133,7 @@ def published() -> dict[str, dict[str, Any]]:
 
 
 def test_all_configs_of_mmseg_have_both_variants() -> None:
+    """A ninth config of a later mmseg would be noticed."""
     assert sorted(NAMES.values()) == sorted(path.stem for path in THEIRS.glob('*.py'))
     assert sorted(NAMES) == sorted(path.stem for path in (FOLDER / 'mmseg-compatible').glob('*.py'))
     assert all((FOLDER / f'{name}.py').is_file() for name in NAMES)
@@ -152,6 +153,7 @@ def test_compatible_values_are_mmsegs(name: str) -> None:
 
 @each_config
 def test_the_variants_differ_in_the_pools_and_the_folder_alone(name: str) -> None:
+    """Whoever changes the one must change the other."""
     assert differences(corrected(name), compatible(name)) == {
         'model.backbone.avd_in_dilated': (ABSENT, False),
         'work_dir': (ABSENT, f'work_dirs/mmseg-compatible/{name}'),
@@ -167,7 +169,7 @@ def test_a_released_checkpoint_fits_the_compatible_segmentor_strictly(name: str)
 
 
 @pytest.mark.parametrize('kind', [original, compatible, corrected])
-def test_the_eight_differ_behind_the_backbone_alone(kind: Callable[[str], Config]) -> None:
+def test_the_eight_differ_after_the_backbone_alone(kind: Callable[[str], Config]) -> None:
     """What the features of one are compared with below holds for all."""
     backbones = [kind(name).model.backbone for name in NAMES]
     assert backbones == [backbones[0]] * 8

@@ -103,6 +103,7 @@ def test_an_entry_says_what_its_config_builds(path: Path) -> None:
 
 @every_config
 def test_parameters_are_counted(path: Path) -> None:
+    """The number in a metafile is that of the model that its config builds."""
     assert network(path).parameters == entry_of(name_of(path)).parameters
 
 
@@ -160,6 +161,7 @@ def test_numbers_measured_here_stand_in_the_readme(entry: Entry) -> None:
 
 @pytest.mark.parametrize('entry', [entry for entry in ENTRIES if entry.record], ids=lambda entry: entry.name)
 def test_a_released_file_has_the_backbone_of_its_config(entry: Entry) -> None:
+    """A file of another depth would be refused only once somebody loads it."""
     record = RECORDS[entry.record]
     assert entry.architecture[0] == f'ResNeSt-{VARIANTS[record.variant].depth}'
     cfg = read(CONFIGS / f'{entry.config}.py')

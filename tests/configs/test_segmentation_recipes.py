@@ -79,6 +79,7 @@ def published(name: str) -> Iterator[tuple[str, Any]]:
     'name', [pytest.param(name, marks=pytest.mark.slow if '_s2' in name else ()) for name in ENTRIES]
 )
 def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path) -> None:
+    """What the Runner builds from a config is compared, not what the config says."""
     wanted, given = truth(name), observe(name, tmp_path)
     differing = {key: (given.get(key), value) for key, value in wanted.items() if given.get(key) != value}
     assert not differing, f'config, authors: {differing}'
@@ -88,6 +89,7 @@ def test_a_built_recipe_has_every_value_of_the_authors(name: str, tmp_path: Path
 
 
 def test_every_recipe_of_the_authors_is_there_and_no_other_claims_to_be() -> None:
+    """The table of what the authors ran names every config that says so."""
     authors = {file.stem for file in FOLDER.glob('*.py') if 'zhanghang1989/PyTorch-Encoding' in file.read_text()}
     assert authors == set(ENTRIES)
 
@@ -129,6 +131,7 @@ def test_each_step_of_the_schedule_goes_from_one_rate_of_the_authors_to_the_next
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ONE_OF_EACH_SCHEDULE)
 def test_the_rate_is_the_authors_in_every_iteration(name: str) -> None:
+    """Rounding does not add up over 227,340 steps."""
     scheduler, optimizer, iterations = rates(name)
     worst = 0.0
     for iteration in range(iterations):
@@ -162,6 +165,7 @@ def shrink(cfg: Config, root: Path, work_dir: Path) -> Config:
 @pytest.mark.usefixtures('clean_process')
 @pytest.mark.parametrize('name', ['deeplabv3_s50-d8_ade20k', 'fcn_s50-d8_pascal-context-59'])
 def test_the_runner_trains_evaluates_and_follows_the_authors_evaluator(name: str, tmp_path: Path) -> None:
+    """Both heads have losses, and the sliding evaluation at several scales runs on the trained file."""
     from mmengine.runner import Runner
 
     from resnest_mm.training.options.testing import apply_tta

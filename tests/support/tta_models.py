@@ -112,7 +112,7 @@ def views_of(images: Sequence[Tensor], *, shapes: Sequence[tuple[int, int]], fli
     """Return a batch of views as `TestTimeAug` and `pseudo_collate` make it: of every image each shape and flip.
 
     `shapes` are sizes (height, width); images [3, H, W] are uint8. The scale factor is left wrong on purpose, as it is
-    behind a second resize.
+    after a second resize.
     """
     data: dict[str, list[list[Any]]] = {'inputs': [], 'data_samples': []}
     for shape in shapes:

@@ -31,6 +31,7 @@ def load(path: Path) -> dict[str, dict[str, torch.Tensor]]:
 def test_training_writes_a_checkpoint_and_says_where(
     project: Project, tool: Tool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The last lines tell where the results are; synchronised norms train in one process."""
     assert tool('train', [str(project.config())]) == 0
     work_dir = project.cwd / 'work_dirs' / 'micro'
     out = capsys.readouterr().out.splitlines()
@@ -44,6 +45,7 @@ def test_training_writes_a_checkpoint_and_says_where(
 def test_single_gpu_trains_with_the_scaled_learning_rate(
     project: Project, tool: Tool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The rate reaches the optimizer, and the copy of the config says so."""
     assert tool('train', [str(project.config()), '--single-gpu', '--work-dir', 'run']) == 0
     line = '--single-gpu: 1 SyncBN settings -> BN; lr 0.08 -> 0.01 (batch size 2 instead of 16)'
     assert capsys.readouterr().out.splitlines().count(line) == 1
@@ -55,6 +57,7 @@ def test_single_gpu_trains_with_the_scaled_learning_rate(
 
 
 def test_auto_scale_lr_reaches_the_optimizer(project: Project, tool: Tool) -> None:
+    """The rate is divided as the batch is."""
     assert tool('train', [str(project.config()), '--auto-scale-lr', '--work-dir', 'run']) == 0
     groups = load(project.cwd / 'run' / 'epoch_1.pth')['optimizer']['param_groups']
     assert [group['lr'] for group in groups] == pytest.approx([0.01])
@@ -62,6 +65,7 @@ def test_auto_scale_lr_reaches_the_optimizer(project: Project, tool: Tool) -> No
 
 @pytest.mark.parametrize('resume', [(), ('run/epoch_1.pth',)], ids=['auto', 'path'])
 def test_a_resumed_training_equals_one_without_a_break(project: Project, tool: Tool, resume: tuple[str, ...]) -> None:
+    """Weights, optimizer and iteration go on where they were."""
     config = str(project.config())
     two = ('--cfg-options', 'train_cfg.max_epochs=2')
     assert tool('train', [config, '--work-dir', 'run']) == 0
@@ -78,6 +82,7 @@ def test_a_resumed_training_equals_one_without_a_break(project: Project, tool: T
 def test_resume_without_a_checkpoint_says_that_it_starts_anew(
     project: Project, tool: Tool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A script that always resumes can start with it."""
     assert tool('train', [str(project.config()), '--work-dir', 'run', '--resume']) == 0
     assert '--resume: no checkpoint in run; training starts from the beginning' in capsys.readouterr().out
 
@@ -126,6 +131,7 @@ def test_only_the_first_process_prints_the_notes(
 
 
 def test_test_repeats_the_metric_of_the_training_and_dumps_predictions(project: Project, tool: Tool) -> None:
+    """The numbers of a training can be had again from its checkpoint."""
     config = str(project.config())
     assert tool('train', [config, '--work-dir', 'run']) == 0
     assert tool('test', [config, 'run/epoch_1.pth', '--work-dir', 'tested', '--out', 'out/predictions.pkl']) == 0
@@ -145,6 +151,7 @@ def test_test_repeats_the_metric_of_the_training_and_dumps_predictions(project: 
 
 
 def test_data_root_option_trains_on_the_other_folder(project: Project, tool: Tool) -> None:
+    """Paths that are derived from data_root follow it."""
     config = str(project.config())
     other = project.cwd / 'other'
     (project.root / 'data').rename(other)
@@ -154,6 +161,7 @@ def test_data_root_option_trains_on_the_other_folder(project: Project, tool: Too
 
 @pytest.mark.parametrize('name', ['train', 'test'])
 def test_help_has_an_example(name: str, tool: Tool, capsys: pytest.CaptureFixture[str]) -> None:
+    """A user copies a command sooner than he reads options."""
     with pytest.raises(SystemExit) as caught:
         tool(name, ['--help'])
     assert caught.value.code == 0

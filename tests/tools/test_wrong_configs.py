@@ -206,6 +206,7 @@ def test_wrong_input_is_refused_in_one_line(
     tool: Callable[[str, Sequence[str]], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Exit code 2, one line that names the culprit, and no file or folder more than before."""
     places = {'config': project.config(edits), 'root': project.root, 'cwd': project.cwd}
     torch.save({'state_dict': {}}, project.root / 'good.pth')
     torch.save({'meta': Unsafe()}, project.root / 'evil.pth')

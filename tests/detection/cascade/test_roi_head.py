@@ -177,7 +177,7 @@ def test_a_third_of_a_stages_gradient_reaches_the_features(head: Any, pyramid: l
 
 @pytest.mark.parametrize('term', [*BOX_TERMS, 'loss_mask'])
 def test_the_gradient_is_a_third_of_the_difference_quotient(head: Any, pyramid: list[Tensor], term: str) -> None:
-    """Features are moved in one direction; boxes stand still, so that only the losses change with them."""
+    """Features are moved in one direction; boxes stay where they are, so that only the losses change with them."""
     head = still(head, shift=0.02)
     found, samples = tiny.proposals(torch.double), tiny.data_samples(dtype=torch.double)
     for stage in STAGES:  # a box loss must depend on the features, and the next stage's boxes must not
@@ -232,7 +232,7 @@ def test_refined_object_boxes_stay_and_none_is_added(head: Any, pyramid: list[Te
 
 
 def test_empty_boxes_leave_the_training_and_stay_in_the_test(head: Any, pyramid: list[Tensor]) -> None:
-    """Boxes go right by 1.1 of their width; those that would stand behind the border shrink to nothing there."""
+    """Boxes go right by 1.1 of their width; those that would lie beyond the border shrink to nothing there."""
     seen = record_rois(still(head, shift=1.1))
     found = tiny.proposals(torch.double)
     flat = torch.tensor([[3.0, 3, 3, 40], [5, 70, 20, 60]], dtype=torch.double)  # without width; upside down

@@ -65,7 +65,7 @@ def enlarged(image: Tensor) -> Tensor:
 
 
 def test_logits_are_those_of_the_layers_one_by_one() -> None:
-    """1, 1, 2 and 3 convolutions, and each but the first map doubled behind each of them."""
+    """1, 1, 2 and 3 convolutions, and each but the first map doubled after each of them."""
     head = build().double()
     maps = pyramid(1)
     convs = [[step.conv.weight for step in layer.conv] for layer in head.conv_upsample_layers]

@@ -29,7 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def two_steps(with_cp: bool, *, batch: int = 3, **arguments: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Return the losses, gradients of two training steps, and the state dict behind them."""
+    """Return the losses, gradients of two training steps, and the state dict after them."""
     backbone = tiny(26, num_stages=2, with_cp=with_cp, **arguments)
     scatter_all(backbone)
     backbone.train()

@@ -1,4 +1,4 @@
-"""A norm behind a global pooling is itself, but for the batch norm that one value per channel would stop."""
+"""A norm after a global pooling is itself, but for the batch norm that one value per channel would stop."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_dropout_behind_the_projection_takes_out_whole_channels() -> None:
 
 @resizing
 def test_one_image_trains_and_warns_once() -> None:
-    """The statistics behind the image's pooling stay, all others move, and all parts get a gradient."""
+    """The statistics after the image's pooling stay, all others move, and all parts get a gradient."""
     model = segmentor({**DEEPLAB, **NO_DROPOUT[DEEPLAB['type']]}).train()
     before = snapshot(model.decode_head)
     labels = torch.randint(3, (1, 32, 32), generator=torch.Generator().manual_seed(0))
@@ -163,7 +163,7 @@ def test_one_image_trains_and_warns_once() -> None:
     sum(losses[name] for name in ('decode.loss_ce', 'aux.loss_ce')).backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert all(gradient.isfinite().all() for gradient in gradients.values())
-    # One image's mean is the same everywhere, so that the norm behind the projection takes it out again.
+    # One image's mean is the same everywhere, so that the norm after the projection takes it out again.
     silent = {name for name, gradient in gradients.items() if not gradient.abs().max() > 1e-9}
     assert {name.removeprefix('decode_head.').partition('.')[0] for name in silent} <= {'image_pool'}
     statistics = {name for name in before if name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))}

@@ -1,4 +1,4 @@
-"""What a detection config really builds behind the proposals: the box heads, the mask head, the test."""
+"""What a detection config really builds after the proposals: the box heads, the mask head, the test."""
 
 from __future__ import annotations
 

@@ -161,9 +161,9 @@ def _observe_rpn(model: Any) -> Iterator[tuple[str, Any]]:
     )
     training, test = model.train_cfg.rpn_proposal, head.test_cfg
     yield 'rpn, training: boxes of a level before NMS', training.nms_pre
-    yield 'rpn, training: boxes of an image behind NMS', training.max_per_img
+    yield 'rpn, training: boxes of an image after NMS', training.max_per_img
     yield (
-        'rpn, test: boxes of a level before NMS, of an image behind it',
+        'rpn, test: boxes of a level before NMS, of an image after it',
         (test.nms_pre, test.max_per_img),
     )
     assert training.nms.type == test.nms.type == 'nms'

@@ -25,7 +25,7 @@ def write_panoptic(root: Path, files: Mapping[str, tuple[int, int]], classes: Se
     Args:
         root: Folder of the images and of `annotations`.
         files: Width and height of every image.
-        classes: Names of the things and, behind them, of the stuff.
+        classes: Names of the things and, after them, of the stuff.
     """
     things = len(classes) - len(STUFF_IDS)
     ids = [*range(1, things + 1), *STUFF_IDS]

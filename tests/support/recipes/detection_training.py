@@ -57,7 +57,7 @@ def observe_schedule(cfg: Config) -> Iterator[tuple[str, Any]]:
 
 
 def observe_hooks(cfg: Config) -> Iterator[tuple[str, Any]]:
-    """Yield what measures the running statistics behind the last iteration."""
+    """Yield what measures the running statistics after the last iteration."""
     hooks = [HOOKS.build(entry) for entry in cfg.get('custom_hooks', []) if entry.type == 'resnest_mm.PreciseBNHook']
     yield 'PreciseBN: iterations, once in the list of hooks', tuple(hook.num_iters for hook in hooks)
     last = get_priority(CheckpointHook.priority)

@@ -210,7 +210,7 @@ _SHARED: Final[Mapping[str, Any]] = {
     'rpn: sampler, anchors, share of positives, adds objects': ('RandomSampler', 256, 0.5, False),
     'rpn: limit of negatives, allowed border, weight of positives': (-1, -1, -1),
     'rpn, training: boxes of a level before NMS': 2000,
-    'rpn, test: boxes of a level before NMS, of an image behind it': (1000, 1000),
+    'rpn, test: boxes of a level before NMS, of an image after it': (1000, 1000),
     'rpn: overlap of NMS, least side, in training and test': ((0.7, 0), (0.7, 0)),
     'test: least score, NMS, overlap, boxes': (0.05, 'nms', 0.5, 100),
     'preprocessor: black pixel, red to blue': (-2.11806, -2.04445, -1.81157),

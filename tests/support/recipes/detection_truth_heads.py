@@ -37,7 +37,7 @@ BOX_HEADS: Final[Mapping[str, Mapping[str, Any]]] = {
     'faster': {
         **_BOXES,
         'roi head': 'StandardRoIHead',
-        'rpn, training: boxes of an image behind NMS': 1000,
+        'rpn, training: boxes of an image after NMS': 1000,
         'boxes: heads': 1,
         'boxes, head: outputs of the boxes, agnostic of class': (320, False),
         'boxes, deviations of deltas by stage': ((0.1, 0.1, 0.2, 0.2),),
@@ -48,7 +48,7 @@ BOX_HEADS: Final[Mapping[str, Mapping[str, Any]]] = {
     'cascade': {
         **_BOXES,
         'roi head': 'resnest_mm.Detectron2CascadeRoIHead',
-        'rpn, training: boxes of an image behind NMS': 2000,
+        'rpn, training: boxes of an image after NMS': 2000,
         'boxes: heads': 3,
         'boxes, head: outputs of the boxes, agnostic of class': (4, True),
         'boxes, deviations of deltas by stage': (

@@ -102,9 +102,9 @@ def _observe_pools(backbone: Any) -> Iterator[tuple[str, Any]]:
     pools = [entry for entry in ran if entry not in shortcuts]
     assert all(pool.kernel_size == 3 and pool.padding == 1 for _, pool, _ in pools)
     yield (
-        'backbone, 3x3 average pools that run: place, stride, height of an image of 480 behind it',
+        'backbone, 3x3 average pools that run: place, stride, height of an image of 480 after it',
         tuple(
-            (f'{name.rpartition(".")[0]} behind {name.rpartition(" ")[2]}', pool.stride, height)
+            (f'{name.rpartition(".")[0]} after {name.rpartition(" ")[2]}', pool.stride, height)
             for name, pool, height in pools
         ),
     )

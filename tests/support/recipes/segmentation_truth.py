@@ -64,10 +64,10 @@ _SHARED: Final[Mapping[str, Any]] = {
     'backbone, convolutions of several splits: dilation in the first block by stage': (1, 1, 1, 2),
     'backbone, convolutions of several splits: dilations in the other blocks by stage': ({1}, {1}, {2}, {4}),
     'backbone, convolutions of several splits: padding is the dilation': True,
-    'backbone, 3x3 average pools that run: place, stride, height of an image of 480 behind it': (
-        ('layer2.0 behind conv2', 2, 60),
-        ('layer3.0 behind conv2', 1, 60),
-        ('layer4.0 behind conv2', 1, 60),
+    'backbone, 3x3 average pools that run: place, stride, height of an image of 480 after it': (
+        ('layer2.0 after conv2', 2, 60),
+        ('layer3.0 after conv2', 1, 60),
+        ('layer4.0 after conv2', 1, 60),
     ),
     'backbone, average pools in shortcuts: place, kernel, stride': (('layer2.0', 2, 2),),
     'backbone, maps of an image of 480: channels, height': ((256, 120), (512, 60), (1024, 60), (2048, 60)),
