@@ -212,6 +212,17 @@ def test_counters_without_a_place_and_bad_numbers_are_said(tool: Tool, tmp_path:
     assert table['warning'] == 'NaN or Inf in 1 tensors: backbone.bottom_up.stem.conv1_1.norm.bias'
 
 
+def test_counters_that_were_left_out_have_not_lost_their_place(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
+    """Two are of a head, and are dropped with it; those of the backbone are written."""
+    heads = {f'neck.{index}.bn.{COUNTER}': torch.tensor(3) for index in range(2)}
+    torch.save({**mmdet_detector(), **heads}, tmp_path / 'in.pth')
+    arguments = [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), '--part', 'backbone']
+    assert tool('convert_checkpoint', arguments) == 0
+    table = rows(capsys.readouterr().out)
+    assert table['dropped'].startswith('4 tensors: ')
+    assert 'no place' not in table
+
+
 def test_the_source_is_replaced_only_by_force(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / 'both.pth'
     torch.save(official(), path)

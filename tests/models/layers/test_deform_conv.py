@@ -133,6 +133,21 @@ def test_layer_starts_as_a_share_of_the_plain_convolution(kind: str, share: floa
 
 
 @pytest.mark.parametrize(('kind', 'share'), [('DCN', 1.0), ('DCNv2', 0.5)])
+@pytest.mark.parametrize('size', [(9, 7), (8, 6)], ids=str)
+def test_layer_with_a_stride_starts_as_a_share_of_the_plain_convolution(
+    kind: str, share: float, size: tuple[int, int]
+) -> None:
+    """The offsets are predicted at the positions of the output, of which a stride leaves a quarter."""
+    torch.manual_seed(0)
+    common: dict[str, Any] = {'kernel_size': 3, 'stride': 2, 'padding': 1, 'dilation': 1, 'groups': 2, 'bias': False}
+    layer = build_deform_conv({'type': kind}, 8, 8, radix=2, **common)
+    plain = nn.Conv2d(8, 8, **common)
+    plain.load_state_dict({'weight': layer.weight.detach()})
+    x = image(2, size, channels=8)
+    torch.testing.assert_close(layer(x), share * plain(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('kind', 'share'), [('DCN', 1.0), ('DCNv2', 0.5)])
 @pytest.mark.parametrize('size', [(32, 32), (33, 65), (64, 32)], ids=str)
 def test_maps_start_as_the_plain_backbones(kind: str, share: float, size: tuple[int, int]) -> None:
     """The last stage of a 32-pixel image is one value, smaller than the kernel."""

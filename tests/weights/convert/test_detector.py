@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from resnest_mm.errors import ConversionError
 from resnest_mm.models import ResNeSt
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.detector import convert_detector
-from resnest_mm.weights.convert.stock_heads import cell_anchors
+from resnest_mm.weights.convert.stock_heads import cell_anchors, to_stock_heads
 from resnest_mm.weights.layouts.detect import detect_layout
 from resnest_mm.weights.layouts.names import COUNTER
 from tests.support import key_lists
@@ -150,6 +151,15 @@ def test_semantic_head_is_turned_for_mmdets() -> None:
     assert torch.equal(plain[key], state['sem_seg_head.p5.4.weight'])
 
 
+def test_a_semantic_head_with_norms_gets_no_biases() -> None:
+    """mmdet's convolutions have a bias only where no norm follows."""
+    layer = 'semantic_head.conv_upsample_layers.0.conv.0'
+    heads = {f'{layer}.conv.weight': torch.ones(4, 4, 3, 3), f'{layer}.bn.weight': torch.ones(4)}
+    assert to_stock_heads(heads).keys() == heads.keys()
+    del heads[f'{layer}.bn.weight']
+    assert to_stock_heads(heads).keys() == {*heads, f'{layer}.conv.bias'}
+
+
 def test_offsets_are_spread_for_mmcvs_ungrouped_convolution() -> None:
     """The ungrouped weight is zero outside of the groups."""
     state = slim_detector(DCN)
@@ -195,6 +205,20 @@ def test_wrong_keys_are_named(change: dict[str, Tensor | None], message: str) ->
     changed = {**state, **change}
     with pytest.raises(ConversionError, match=message):
         convert_detector({key: value for key, value in changed.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ('weight', 'bias'), [((54, 4, 1, 1), (54,)), ((54, 4, 3, 3), (27,)), ((54, 5, 3, 3), (54,)), ((53, 4, 3, 3), (53,))]
+)
+def test_convolutions_that_predict_no_offsets_are_refused(weight: tuple[int, ...], bias: tuple[int, ...]) -> None:
+    """A convolution of another kernel, bias or number of channels cannot belong to a deformable convolution."""
+    module = 'backbone.bottom_up.res3.0.conv2_offset'
+    state = slim_detector(DCN)
+    assert state[f'{module}.weight'].shape == (54, 4, 3, 3)
+    state.update({f'{module}.weight': torch.zeros(weight), f'{module}.bias': torch.zeros(bias)})
+    message = f'{module}.weight {weight} with bias {bias}, which predict no offsets'
+    with pytest.raises(ConversionError, match=re.escape(message)):
+        convert_detector(state)
 
 
 def test_box_predictor_must_fit_the_classes() -> None:

@@ -287,6 +287,18 @@ def test_a_folder_that_cannot_be_written_to_is_read_and_downloads_go_to_the_cach
     assert names(folder) == set()
 
 
+def test_without_a_folder_to_write_to_the_error_names_every_folder(
+    server: Mirrors, folder: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is downloaded then, because there is no place to keep it."""
+    url = server.plays('/a', serves(CONTENT))
+    monkeypatch.setattr('os.access', lambda path, mode: False)
+    places = '; '.join(f'{place} (no {NAME}, and cannot be written to)' for place in (folder, hub))
+    with pytest.raises(CheckpointError, match=re.escape(f"checkpoint 'net' cannot be found; tried {places}. ")):
+        get(url)
+    assert server.asked('/a') == 0
+
+
 @pytest.mark.parametrize('algorithm', ['sha256', 'sha1', 'md5'])
 @pytest.mark.parametrize('length', [8, None], ids=['beginning', 'whole'])
 def test_a_hash_is_checked_whole_or_by_its_beginning(algorithm: str, length: int | None, tmp_path: Path) -> None:

@@ -72,6 +72,25 @@ def test_record_fits_its_network(record: Record, parameters: dict[str, int]) -> 
     assert abs(millions - record.parameters) < 10**-digits, 'not even by one in the last digit'
 
 
+def test_files_of_one_layout_and_part_have_the_backbone_in_one_place() -> None:
+    """A wrong prefix would find no key of the backbone, or those of another module."""
+    prefixes = {
+        ('detectron2', 'backbone'): {'backbone.bottom_up.'},
+        ('detectron2', 'detector'): {'backbone.bottom_up.'},
+        ('mmdet', 'backbone'): {''},
+        ('mmdet', 'detector'): {'backbone.'},
+        ('mmdet', 'segmentor'): {'backbone.'},
+        ('mmpretrain', 'classifier'): {'backbone.'},
+        ('official', 'classifier'): {''},
+        ('official', 'segmentor'): {'pretrained.'},
+    }
+    found = {
+        place: {record.prefix for record in RECORDS.values() if (record.layout, record.part) == place}
+        for place in prefixes
+    }
+    assert found == prefixes
+
+
 @EACH
 def test_record_says_what_its_network_expects(record: Record) -> None:
     assert record.channel_order == 'RGB'
