@@ -27,9 +27,11 @@ from tests.support.tool_runs import CONFIG_RUN, forget_runs, run_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Other processes share the cores, so that the time of an example says nothing.
-settings.register_profile('untimed', deadline=None)
-settings.load_profile('untimed')
+# The same examples in every run, unless more are asked for; where processes share cores, their time says nothing.
+settings.register_profile(
+    'repeatable', deadline=None, database=None, derandomize='HYPOTHESIS_EXAMPLES' not in os.environ
+)
+settings.load_profile('repeatable')
 
 # Each config that inherits from a host's is looked up by mmengine in all metafiles of the host, about a hundred.
 mmengine.config.utils.load = functools.cache(mmengine.config.utils.load)

@@ -176,6 +176,7 @@ def test_a_training_step_has_finite_losses_and_reaches_the_backbone(name: str) -
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(model).train()
+        detector.init_weights()  # until then some of mmdet's parameters hold whatever was in the memory
         inputs = demo_mm_inputs(2, [[3, 96, 64], [3, 64, 96]], num_classes=80)
         data = detector.data_preprocessor(inputs, training=True)
         losses = detector(**data, mode='loss')
