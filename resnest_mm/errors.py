@@ -1,4 +1,4 @@
-"""The errors that a user can meet, all of one base class, and how their messages are written."""
+"""The errors about configs, files and command lines, all of one base class, and how their messages are written."""
 
 from __future__ import annotations
 

@@ -17,6 +17,10 @@ FIRST_CONV: Final = 'stem.0.weight'
 
 _CLASSIFIERS: Final = ('fc.', 'head.fc.')
 _COUNTER: Final = '.num_batches_tracked'
+_PARTLY_ADDED: Final = (
+    'It has only a part of the offsets or plugins of this backbone, so it is damaged or of another network: '
+    'set dcn, stage_with_dcn and plugins as in the network of the file, or load a file that has none of these layers'
+)
 
 
 def load_backbone(
@@ -64,18 +68,20 @@ def fit_state(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, 
         channels = f'from {before.shape[1]} to {given[FIRST_CONV].shape[1]} image channels'
         print_log(f'{source}: {FIRST_CONV} fitted {channels}', logger='current')
     matched = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
-    optional = _absent_groups(getattr(backbone, 'added_keys', ()), given)
+    added = frozenset(getattr(backbone, 'added_keys', ()))
+    optional = _absent_groups(added, given)
     needed = [key for key in own if not key.endswith(_COUNTER)]
     missing = [key for key in needed if key not in given and key not in optional]
     unknown = [key for key in given if key not in own]
     reshaped = [key for key in given if key in own and key not in matched]
     if missing or unknown or reshaped:
         shapes = [f'{key} {tuple(given[key].shape)} for {tuple(own[key].shape)}' for key in reshaped]
+        advice = _PARTLY_ADDED if missing and added.issuperset(missing) else _describe(state, own)
         problems = (('missing', missing), ('unknown', unknown), ('of another shape', shapes))
         message = (
             f'{source} fills {sum(key in matched for key in needed)} of the {len(needed)} tensors of this backbone'
             + ''.join(f'; {len(keys)} {what}: {first_names(keys, most=2)}' for what, keys in problems if keys)
-            + f'. {_describe(state, own)}'
+            + f'. {advice}'
         )
         if strict:
             raise CheckpointError(f'{message}. To load what fits all the same, say strict=False in init_cfg')
