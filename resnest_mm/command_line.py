@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from resnest_mm.errors import ResNeStError, UserError, one_line
+from resnest_mm.errors import ResNeStError, RunError, UserError, one_line
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -34,7 +34,7 @@ def run_tool(action: Callable[[], None]) -> int:
         action: The work of the tool.
 
     Returns:
-        0 on success, 2 for an error of the user. Any other exception is raised.
+        0 on success, 2 for an error of the user, 3 for a run that stopped itself. Any other exception is raised.
     """
     try:
         with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def run_tool(action: Callable[[], None]) -> int:
             action()
     except (ResNeStError, pickle.UnpicklingError) as error:
         print(f'error: {_reason(error)}', file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, RunError) else 2
     return 0
 
 

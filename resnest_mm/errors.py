@@ -21,6 +21,10 @@ class ConversionError(ResNeStError):
     """A checkpoint cannot be converted to another key layout."""
 
 
+class RunError(ResNeStError):
+    """A run stopped itself to lose or spoil nothing: a loss that is not finite, a full disk."""
+
+
 def one_line(message: object) -> str:
     """Return a message without line breaks or runs of blanks.
 

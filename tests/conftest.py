@@ -21,6 +21,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.support.amounts import COUNTS
 from tests.support.projects import Project
 from tests.support.run_folders import WriteRun
 from tests.support.tool_runs import CONFIG_RUN, forget_runs, run_tool
@@ -60,7 +61,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many shipped configs were trained and tested, which one dot each does not tell.
+    """Print how many shipped configs were trained and tested, and how attacks ended, which one dot each does not tell.
 
     The names come with the reports, because the tests may have run in other processes.
     """
@@ -68,6 +69,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     names = [value for report in passed for key, value in report.user_properties if key == CONFIG_RUN]
     if names:
         terminalreporter.write_line(f'{len(names)} configs trained and tested')
+    for report in passed:
+        for key, value in report.user_properties:
+            if key == COUNTS:
+                terminalreporter.write_line(value)
 
 
 @pytest.fixture(scope='session')

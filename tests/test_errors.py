@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from resnest_mm.command_line import run_tool
-from resnest_mm.errors import CheckpointError, UserError, first_names, one_line
+from resnest_mm.errors import CheckpointError, RunError, UserError, first_names, one_line
 
 
 def fail(error: Exception) -> None:
@@ -35,6 +35,12 @@ def test_a_mistake_of_the_user_is_one_line(error: Exception, line: str, capsys: 
 def test_a_checkpoint_that_does_not_fit_is_a_mistake_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_tool(lambda: fail(CheckpointError('does not fit'))) == 2
     assert capsys.readouterr().err == 'error: does not fit\n'
+
+
+def test_a_run_that_stopped_itself_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that starts trainings can tell a loss that is not finite from a config that is wrong."""
+    assert run_tool(lambda: fail(RunError('the loss is nan'))) == 3
+    assert capsys.readouterr().err == 'error: the loss is nan\n'
 
 
 def test_other_errors_keep_their_traceback() -> None:

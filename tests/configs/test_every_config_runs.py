@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from resnest_mm.demo_data import DemoSettings, write_demo_data
+from tests.support.amounts import WHOLE
 from tests.support.shipped_configs import every_config, name_of, read
 from tests.support.tiny_configs import SIZE, shrink
 from tests.support.tool_runs import CONFIG_RUN, run_tool
 
-WHOLE = bool(os.environ.get('RESNEST_MM_WHOLE'))
 METRICS = {'mmseg': ('aAcc', 'mIoU'), 'mmdet': ('coco/bbox_mAP', 'coco/bbox_mAP_50')}
 
 
