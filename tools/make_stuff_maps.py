@@ -15,18 +15,24 @@ EXAMPLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 after a mistake in the files or the folder."""
+    """Run the command line and return its exit code: 0, 2 after a mistake of the user, 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE)
     parser.add_argument('annotations', help="COCO's panoptic_*.json")
     parser.add_argument('maps', help='folder of its maps')
     parser.add_argument('out', help='folder to write; it must not exist')
     args = parser.parse_args(argv)
     try:
-        count = write_stuff_maps(args.annotations, args.maps, args.out)
+        written = write_stuff_maps(args.annotations, args.maps, args.out)
     except (OSError, ValueError) as error:
-        print(f'make_stuff_maps: {error}', file=sys.stderr)
+        # One line for each kind of fault.
+        print(*(f'make_stuff_maps: {line}' for line in str(error).splitlines()), sep='\n', file=sys.stderr)
         return 2
-    print(f'{args.out}: {count} maps')
+    except KeyboardInterrupt:
+        print('make_stuff_maps: interrupted, nothing was written', file=sys.stderr)
+        return 130
+    for note in written.notes:
+        print(f'make_stuff_maps: warning: {note}', file=sys.stderr)
+    print(f'{args.out}: {written.count} maps')
     return 0
 
 

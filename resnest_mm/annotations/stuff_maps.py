@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from resnest_mm.annotations.faults import Faults
+from resnest_mm.annotations.panoptic_file import PanopticEntry, read_panoptic_file
+from resnest_mm.annotations.panoptic_map import check_segments, read_panoptic_map
 from resnest_mm.atomic import replacing_folder
+from resnest_mm.errors import UserError
 
 THINGS: Final = 0
 UNLABELLED: Final = 255
+
+_ENOUGH: Final = 100
+"""Maps after which the work stops if every one of them is wrong."""
 
 
 def stuff_labels(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
@@ -36,71 +43,114 @@ def stuff_labels(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
 
 
 def stuff_map(
-    panoptic: npt.NDArray[np.uint8], segments: Sequence[Mapping[str, Any]], *, labels: Mapping[int, int]
+    numbers: npt.NDArray[np.int64], segments: Sequence[Mapping[str, Any]], *, labels: Mapping[int, int]
 ) -> npt.NDArray[np.uint8]:
     """Return the label of every pixel, and 255 where no segment is.
 
     Args:
-        panoptic: Segment of every pixel as a colour, BGR, [H, W, 3].
+        numbers: Segment of every pixel, [H, W].
         segments: `segments_info` of the image, each with `id` and `category_id`.
         labels: Label of each category.
 
     Shape:
         output [H, W].
     """
-    blue, green, red = np.moveaxis(panoptic.astype(np.int64), 2, 0)
-    numbers = red + 256 * green + 65536 * blue
     result = np.full(numbers.shape, UNLABELLED, np.uint8)
     for segment in segments:
         result[numbers == segment['id']] = labels[segment['category_id']]
     return result
 
 
+@dataclass(frozen=True)
+class WrittenMaps:
+    """The stuff maps of a folder.
+
+    Args:
+        count: Their number.
+        notes: What may be wrong with some of them, a line for each kind.
+    """
+
+    count: int
+    notes: tuple[str, ...] = ()
+
+
 def write_stuff_maps(
     annotations: str | os.PathLike[str],
     maps: str | os.PathLike[str],
     out: str | os.PathLike[str],
-) -> int:
+) -> WrittenMaps:
     """Write the stuff maps of all images of a panoptic file or none of them, and show the progress on a terminal.
 
     Args:
         annotations: COCO's `panoptic_*.json`.
         maps: Folder of its maps.
-        out: Folder to write, which must not exist yet.
-
-    Returns:
-        The number of maps.
+        out: Folder to write. It must not exist, and lie neither in `maps` nor around one of the inputs.
 
     Raises:
-        ValueError: `out` exists, or the file is no panoptic file.
+        UserError: `out` cannot be used, the file is no panoptic file, or maps are missing, damaged or of other images.
+            Every kind of fault has a line in the message. Nothing is written then.
         OSError: A file cannot be read or written.
     """
-    target = Path(out)
+    source, target = Path(maps), Path(out)
+    _check_place(target, inputs={'annotations': Path(annotations), 'maps': source})
     _check_new(target)
-    content = json.loads(Path(annotations).read_text(encoding='utf-8'))
-    try:
-        entries, labels = content['annotations'], stuff_labels(content['categories'])
-        used = {segment['category_id'] for entry in entries for segment in entry['segments_info']}
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f'annotations={str(annotations)!r} holds no segments; it should be a panoptic_*.json of COCO'
-        ) from error
-    if unknown := sorted(used - labels.keys()):
-        raise ValueError(
-            f'annotations={str(annotations)!r} has segments of category {unknown[0]}, which it does not list'
-        )
+    content = read_panoptic_file(annotations)
+    labels = stuff_labels(content.categories)
+    if not source.is_dir():
+        raise UserError(f'maps={str(maps)!r} is no folder; name the folder of the panoptic maps')
+    faults = Faults()
+    for entry in content.entries:
+        if not (source / entry.file_name).is_file():
+            faults.add('missing maps', entry.file_name)
+    _refuse(faults, source)
+    notes = Faults()
     with replacing_folder(target) as folder:
-        for entry in tqdm(entries, unit='map', disable=None):  # None: a bar on a terminal only
-            panoptic = cv2.imread(str(Path(maps, entry['file_name'])), cv2.IMREAD_COLOR)
-            if panoptic is None:
-                raise OSError(f'{Path(maps, entry["file_name"])} cannot be read; maps={str(maps)!r} should hold it')
-            drawn = stuff_map(np.asarray(panoptic, np.uint8), entry['segments_info'], labels=labels)
-            _, data = cv2.imencode('.png', drawn)
-            (folder / entry['file_name']).write_bytes(data.tobytes())
+        _write(content.entries, source, folder, labels=labels, faults=faults, notes=notes)
+        _refuse(faults, source)
         _check_new(target)
-    return len(entries)
+    return WrittenMaps(len(content.entries), tuple(f'maps={str(maps)!r} has {line}' for line in notes.lines()))
+
+
+def _write(
+    entries: Sequence[PanopticEntry],
+    source: Path,
+    folder: Path,
+    *,
+    labels: Mapping[int, int],
+    faults: Faults,
+    notes: Faults,
+) -> None:
+    """Write the maps into a folder until one is wrong; look for faults in the others then."""
+    wrong = 0
+    for done, entry in enumerate(tqdm(entries, unit='map', disable=None), start=1):  # None: a bar on a terminal only
+        try:
+            numbers = read_panoptic_map(source / entry.file_name, size=entry.size)
+            if note := check_segments(numbers, entry.segments):
+                notes.add(note, entry.file_name)
+        except UserError as error:
+            faults.add(str(error), entry.file_name)
+            wrong += 1
+        if not wrong:
+            _, data = cv2.imencode('.png', stuff_map(numbers, entry.segments, labels=labels))
+            (folder / entry.file_name).write_bytes(data.tobytes())
+        elif wrong == done >= _ENOUGH:
+            return
+
+
+def _refuse(faults: Faults, maps: Path) -> None:
+    if faults:
+        raise UserError('\n'.join(f'maps={str(maps)!r} has {line}' for line in faults.lines()))
+
+
+def _check_place(out: Path, *, inputs: Mapping[str, Path]) -> None:
+    """Refuse a folder that is, holds or lies in one of the inputs, with links followed."""
+    place = out.resolve()
+    for name, path in inputs.items():
+        used = path.resolve()
+        if place == used or place in used.parents or used in place.parents:
+            raise UserError(f'out={str(out)!r} is, holds or lies in {name}={str(path)!r}; choose another folder')
 
 
 def _check_new(folder: Path) -> None:
-    if folder.exists():
-        raise ValueError(f'out={str(folder)!r} exists; move it away or choose another folder')
+    if os.path.lexists(folder):
+        raise UserError(f'out={str(folder)!r} exists; move it away or choose another folder')

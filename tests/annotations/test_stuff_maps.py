@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from resnest_mm.annotations.panoptic_map import segment_ids
 from resnest_mm.annotations.stuff_maps import stuff_labels, stuff_map, write_stuff_maps
 from resnest_mm.demo_data import DemoSettings, draw_scene, write_demo_data
 from tests.support.progress_bars import record_bars
@@ -56,14 +56,14 @@ def test_stuff_is_numbered_by_its_id_and_things_are_zero() -> None:
 def test_map_holds_the_label_of_each_segment_and_255_elsewhere() -> None:
     """Segments are told apart by all three bytes."""
     numbers = np.array([[0, 1, 256], [65536, 65537, 7]])
-    picture = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], 2).astype(np.uint8)
+    picture = np.stack([numbers & 255, numbers >> 8 & 255, numbers >> 16], 2).astype(np.uint8)
     segments = [
         {'id': 1, 'category_id': 92},
         {'id': 256, 'category_id': 1},
         {'id': 65537, 'category_id': 100},
         {'id': 65536, 'category_id': 1},
     ]
-    drawn = stuff_map(picture, segments, labels={1: 0, 92: 1, 100: 2})
+    drawn = stuff_map(segment_ids(picture), segments, labels={1: 0, 92: 1, 100: 2})
     assert drawn.dtype == np.uint8
     assert drawn.tolist() == [[255, 1, 0], [0, 2, 255]]
 
@@ -76,50 +76,6 @@ def test_tool_writes_every_map(main: Main, tiny: Path, tmp_path: Path, capsys: p
     for index in range(8):
         np.testing.assert_array_equal(read(out / f'{index:06d}.png'), draw_scene(TINY, 'val', index).semantic == 0)
     assert [path.name for path in tmp_path.iterdir()] == ['stuff']
-
-
-@pytest.mark.parametrize(
-    ('annotations', 'maps', 'message'),
-    [
-        ('instances_val.json', 'panoptic/val', 'holds no segments; it should be a panoptic_*.json'),
-        ('panoptic_val.json', 'panoptic/train', '000002.png cannot be read'),
-        ('panoptic.json', 'panoptic/val', 'No such file'),
-    ],
-)
-def test_wrong_files_are_one_line_and_nothing_is_written(
-    main: Main,
-    tiny: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    annotations: str,
-    maps: str,
-    message: str,
-) -> None:
-    assert main([str(tiny / 'annotations' / annotations), str(tiny / maps), str(tmp_path / 'stuff')]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        ([], 'holds no segments'),
-        ({'annotations': [{'image_id': 1}], 'categories': [{'id': 1, 'isthing': 1}]}, 'holds no segments'),
-        (
-            {
-                'annotations': [{'file_name': 'a.png', 'segments_info': [{'id': 1, 'category_id': 7}]}],
-                'categories': [{'id': 1, 'isthing': 1}],
-            },
-            'segments of category 7, which it does not list',
-        ),
-    ],
-)
-def test_contents_of_another_kind_are_named(content: Any, message: str, tmp_path: Path) -> None:
-    (tmp_path / 'a.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        write_stuff_maps(tmp_path / 'a.json', tmp_path, tmp_path / 'out')
-    assert not (tmp_path / 'out').exists()
 
 
 def test_existing_folder_is_left_alone(tiny: Path, tmp_path: Path) -> None:
