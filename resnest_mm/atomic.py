@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary name next to a file; it replaces the file on success and is removed on failure.
 
     Args:
         path: The file to write or replace; its folder exists.
+        durable: Whether the new content is on the disk when this returns, so that a power failure loses nothing.
     """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         yield temporary
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable:
+            # Some network file systems cannot flush a folder; they write a new name at once.
+            with suppress(OSError):
+                _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files of `replacing` in a folder, which a killed process could not remove.
+
+    Args:
+        folder: A folder into which no other process writes now.
+    """
+    return [path for path in folder.glob('.*.tmp') if re.fullmatch(r'\..+\.\d+\.tmp', path.name)]
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file's content, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -47,7 +47,12 @@ MODELS = Registry(
     scope=SCOPE,
     locations=locations('resnest_mm.models', *_HOST_PARTS),
 )
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope=SCOPE, locations=locations('resnest_mm.training.hooks.precise_bn'))
+HOOKS = Registry(
+    'hook',
+    parent=ROOT_HOOKS,
+    scope=SCOPE,
+    locations=locations('resnest_mm.training.hooks.precise_bn', 'resnest_mm.training.hooks.safe_checkpoint'),
+)
 DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=SCOPE, locations=locations(*_HOST_PARTS))
 TRANSFORMS = Registry('transform', parent=ROOT_TRANSFORMS, scope=SCOPE, locations=locations(*_HOST_PARTS))
 METRICS = Registry('metric', parent=ROOT_METRICS, scope=SCOPE, locations=locations(*_HOST_PARTS))

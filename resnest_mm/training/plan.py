@@ -27,6 +27,7 @@ from resnest_mm.training.options.testing import apply_out, apply_show_dir, apply
 from resnest_mm.training.options.training import apply_amp, apply_auto_scale_lr, apply_resume
 from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
+from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
 from resnest_mm.training.work_dir import apply_work_dir, last_checkpoint
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
@@ -125,6 +126,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg = apply_amp(cfg) if arguments.amp else cfg
     cfg = apply_auto_scale_lr(cfg) if arguments.auto_scale_lr else cfg
     cfg = apply_resume(cfg, arguments.resume)
+    cfg = apply_safe_checkpoints(cfg)
     notes = []
     if arguments.single_gpu:
         cfg, change = use_single_gpu(cfg)
