@@ -52,10 +52,12 @@ class Contents:
     Args:
         findings: All faults.
         images: All images that the data set names, also those that a filter of the config drops later.
+        labels: The classes that its label maps hold; None where not all maps were read.
     """
 
     findings: tuple[Finding, ...]
     images: tuple[ImageEntry, ...] = ()
+    labels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,7 @@ class Source:
         key: Its dotted key in the config.
         split: `'train'`, `'val'` or `'test'`.
         node: Its config.
+        cfg: The whole config, for the model and the metrics.
         dataset: The data set, built with `lazy_init` and without a pipeline, so that its paths are joined and its
             annotations are not read.
         classes: `metainfo['classes']` of the data set, of any type; None where it has none.
@@ -74,6 +77,7 @@ class Source:
     key: str
     split: str
     node: Any
+    cfg: Config
     dataset: Any
     classes: Any
 
@@ -134,7 +138,7 @@ def iter_sources(cfg: Config, splits: Sequence[str]) -> Iterator[Source | Findin
                 yield Finding(severity='error', key=key, what=what)
                 continue
             metainfo = getattr(dataset, 'metainfo', None) or {}
-            yield Source(key=key, split=split, node=node, dataset=dataset, classes=metainfo.get('classes'))
+            yield Source(key=key, split=split, node=node, cfg=cfg, dataset=dataset, classes=metainfo.get('classes'))
 
 
 def _build_lazily(node: Any) -> Any:
