@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from mmengine.config import Config
 
-from resnest_mm.errors import CheckpointError, UserError
+from resnest_mm.errors import UserError
 from resnest_mm.training.work_dir import last_checkpoint
-from resnest_mm.weights.io.read import kind_of
-from resnest_mm.weights.io.unpickle import refused_globals
+from resnest_mm.weights.io.contents import FileError, UntrustedContentError
+from resnest_mm.weights.io.read import check_file
 
 
 def is_remote(path: str) -> bool:
@@ -33,24 +34,25 @@ def check_checkpoint(path: str, *, source: str, by_mmengine: bool = True) -> Non
     if is_remote(path):
         return
     file = Path(path).expanduser()
-    if file.is_dir():
-        raise UserError(f'{source}: checkpoint {path} is a folder; name a .pth file in it')
-    if not file.exists():
-        raise UserError(f'{source}: checkpoint {path} does not exist (looked in {Path.cwd()})')
+    with contextlib.suppress(OSError):  # of a name that no file can have
+        if file.is_dir():
+            raise UserError(f'{source}: checkpoint {path} is a folder; name a .pth file in it')
+        if not file.exists():
+            raise UserError(f'{source}: checkpoint {path} does not exist (looked in {Path.cwd()})')
     try:
-        kind = kind_of(file)
-    except CheckpointError as error:
-        raise UserError(f'{source}: {path} is not a {"PyTorch " * by_mmengine}checkpoint: {error}') from error
+        kind = check_file(file).kind
+    except UntrustedContentError as error:
+        what = error.reason.partition(', which is refused')[0].removeprefix('it ')
+        raise UserError(
+            f'{source}: checkpoint {path} {what}, which torch does not load '
+            "because it could run code; save the weights alone: torch.save({'state_dict': model.state_dict()}, FILE)"
+        ) from error
+    except FileError as error:
+        raise UserError(f'{source}: {path} is not a {"PyTorch " * by_mmengine}checkpoint: {error.reason}') from error
     if by_mmengine and kind != 'torch':
         raise UserError(
             f'{source}: {path} is a {kind} file, but mmengine loads this checkpoint and reads files of torch.save only '
             '(.pth); name the file in init_cfg of a resnest_mm.ResNeSt, or convert it with tools/convert_checkpoint.py'
-        )
-    refused = refused_globals(file) if kind == 'torch' else []
-    if refused:
-        raise UserError(
-            f'{source}: checkpoint {path} holds {refused[0]}, which torch does not load because it could run code; '
-            "save the weights alone: torch.save({'state_dict': model.state_dict()}, FILE)"
         )
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from resnest_mm.errors import CheckpointError, first_names
-from resnest_mm.weights.io.unpickle import PickledArray
 
 TENSOR_ENTRIES: Final = (
     'state_dict',
@@ -114,8 +113,6 @@ def as_tensor(name: str, value: object, *, needs_values: bool = True) -> Tensor:
         if needs_values and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise FileError(f'{name} has {tensor.numel()} elements, but the file holds fewer; save it as a dense one')
         return tensor
-    if isinstance(value, PickledArray):
-        value = value.values
     if not isinstance(value, np.ndarray | np.generic):
         raise FileError(f'{name} is a {type(value).__name__}, not a tensor')
     try:
@@ -163,4 +160,4 @@ def _tensor_entry(content: Mapping[Any, Any]) -> str | None:
 
 
 def _is_numeric(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic | PickledArray)
+    return isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)

@@ -6,7 +6,9 @@ import importlib
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,16 +17,18 @@ import torch
 
 from resnest_mm.errors import first_names
 from resnest_mm.weights.io.contents import Checkpoint, FileError, UntrustedContentError, find_tensors
+from resnest_mm.weights.io.damage import find_damage
 from resnest_mm.weights.io.hashing import open_with_progress
-from resnest_mm.weights.io.unpickle import ArrayUnpickler, RefusedError
-
-_LEGACY_TORCH: Final = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
-"""Torch's magic number as a pickle: files from before torch 1.6 begin with two bytes for the protocol and this."""
+from resnest_mm.weights.io.restricted import RefusedError, check_nesting
+from resnest_mm.weights.io.torch_outline import LEGACY_MAGIC, outline
+from resnest_mm.weights.io.unpickle import ArrayUnpickler
 
 _ZIP: Final = b'PK\x03\x04'
 
 
-def read_checkpoint(path: str | Path, *, trust: bool = False, entry: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | Path, *, trust: bool = False, entry: str | None = None, verified: bool = False
+) -> Checkpoint:
     """Return the content of a checkpoint file. The kind of file is told by its content, not by its ending.
 
     Torch's `.pth` and `.pt`, detectron2's `.pkl`, `.npz` and `.safetensors` can be read. For the training checkpoints
@@ -34,17 +38,62 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, entry: str | None 
         path: A local file.
         trust: Whether to unpickle everything that the file asks for, which runs any code that its writer put in.
         entry: Entry of the file that holds the tensors; None finds it.
+        verified: Whether the file has just been compared with its published checksum, so that the checksums in it need
+            not be.
 
     Raises:
         UntrustedContentError: If the file can be read with `trust` only.
         FileError: If there is no such file, or if it is damaged or no checkpoint.
     """
     file = Path(path)
-    try:
-        read = _READERS[kind_of(file)]
+    with _file_errors(path, trust=trust):
+        read = _READERS[_check(file, trust=trust, verified=verified).kind]
         with open_with_progress(file, doing='reading') as stream:
             content = read(stream, trust)
+        check_nesting(content)
         return find_tensors(content, entry=entry)
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """What is known of a checkpoint file before its tensors are read.
+
+    Args:
+        kind: As `kind_of` returns it.
+        content: Its content with a `TensorOutline` in place of each tensor, see `outline`; None for other kinds of
+            files than torch's.
+    """
+
+    kind: str
+    content: object = None
+
+
+def check_file(path: str | Path) -> CheckedFile:
+    """Check everything about a file that can be checked without its tensors, and return what was found.
+
+    Args:
+        path: A local file.
+
+    Raises:
+        UntrustedContentError: If it holds more than tensors, so that loading it could run code.
+        FileError: If there is no such file, or if it is damaged or no checkpoint.
+    """
+    with _file_errors(path):
+        return _check(Path(path))
+
+
+def _check(file: Path, *, trust: bool = False, verified: bool = False) -> CheckedFile:
+    kind = kind_of(file)
+    if not verified and (damage := find_damage(file)) is not None:
+        raise FileError(f'{damage}; copy or download it again')
+    return CheckedFile(kind, outline(file) if kind == 'torch' and not trust else None)
+
+
+@contextmanager
+def _file_errors(path: str | Path, *, trust: bool = False) -> Iterator[None]:
+    """Turn everything that the parsers raise into a `FileError` with the file's name."""
+    try:
+        yield
     except FileError as error:
         raise FileError(error.reason, path=path) from error
     except OSError as error:
@@ -84,7 +133,7 @@ def kind_of(file: Path) -> str:
     if start.startswith(_ZIP):
         return _kind_of_zip(file)
     if start[:1] == b'\x80':
-        return 'torch' if start[2:].startswith(_LEGACY_TORCH) else 'pickle'
+        return 'torch' if start[2:].startswith(LEGACY_MAGIC) else 'pickle'
     if start[8:9] == b'{':
         return 'safetensors'
     raise FileError(

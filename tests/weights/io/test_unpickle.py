@@ -12,7 +12,9 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints, refused_globals
+from resnest_mm.weights.io.restricted import RefusedError
+from resnest_mm.weights.io.torch_outline import outline
+from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 from tests.support.hostile_files import Payload
 from tests.support.line_training import train_a_line
 
@@ -73,7 +75,8 @@ def test_a_payload_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({'state_dict': {}, 'meta': Payload(open, str(trace), 'w')}, tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / 'evil.pth', weights_only=True)
-    assert any(name.endswith('.open') for name in refused_globals(tmp_path / 'evil.pth'))
+    with pytest.raises(RefusedError, match=r'it holds \w+\.open'):
+        outline(tmp_path / 'evil.pth')
     assert not trace.exists()
 
 
@@ -92,7 +95,7 @@ def test_an_empty_history_loads_and_its_bytes_take_no_arguments(tmp_path: Path) 
     torch.save({'history': HistoryBuffer()}, tmp_path / 'empty.pth')
     torch.save(Payload(bytes, 1 << 20), tmp_path / 'large.pth')
     allow_mmengine_checkpoints()
-    assert refused_globals(tmp_path / 'empty.pth') == []
+    assert isinstance(outline(tmp_path / 'empty.pth'), dict)
     history = torch.load(tmp_path / 'empty.pth', weights_only=True)['history']
     assert [part.tolist() for part in history.data] == [[], []]
     with pytest.raises((pickle.UnpicklingError, TypeError)):
