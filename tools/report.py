@@ -39,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=f'lowest score of a detection to show, 0 to 1 (default: {SCORE_THRESHOLD}); for detectors alone',
     )
     parser.add_argument('--split', choices=SPLITS, default='val', help='data to show (default: val)')
+    parser.add_argument(
+        '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
+    )
     parser.add_argument('--device', default=get_device(), help='where the model runs (default: %(default)s)')
     add_cfg_options(
         parser,
@@ -68,6 +71,7 @@ def report(argv: Sequence[str] | None) -> None:
         score_threshold=args.score_thr,
         split=args.split,
         device=args.device,
+        partial=args.partial,
     )
     check_data(cfg, splits=(args.split,))
     # The model is built once, when its weights are loaded.

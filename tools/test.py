@@ -30,12 +30,16 @@ def build_parser() -> argparse.ArgumentParser:
         help='draw the predictions into this folder (mmdet: a relative one is below <work_dir>/<timestamp>)',
     )
     parser.add_argument('--tta', action='store_true', help='test-time augmentation; mmdet configs need not define any')
+    parser.add_argument(
+        '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
+    )
     return parser
 
 
 def test(argv: Sequence[str] | None) -> None:
     """Check everything, then test."""
     from resnest_mm.training.command_line import parse
+    from resnest_mm.training.launcher import is_first_process
     from resnest_mm.training.plan import TestArguments, plan_testing
 
     args = parse(build_parser(), argv)
@@ -49,8 +53,12 @@ def test(argv: Sequence[str] | None) -> None:
             out=args.out,
             show_dir=args.show_dir,
             tta=args.tta,
+            partial=args.partial,
         )
     )
+    if is_first_process(args.launcher):
+        for note in plan.notes:
+            print(note, flush=True)
 
     runner = plan.build_runner()
     runner.test()

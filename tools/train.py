@@ -36,6 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='for recipes written for several GPUs: SyncBN becomes BN, and lr is scaled to the batch size of one',
     )
+    parser.add_argument(
+        '--partial',
+        action='store_true',
+        help='allow a load_from that does not fill the model, such as one of other classes, and list what differs',
+    )
     return parser
 
 
@@ -57,6 +62,7 @@ def train(argv: Sequence[str] | None) -> None:
             amp=args.amp,
             auto_scale_lr=args.auto_scale_lr,
             single_gpu=args.single_gpu,
+            partial=args.partial,
         )
     )
     if is_first_process(args.launcher):

@@ -26,6 +26,7 @@ class Request:
         score_threshold: Lowest score of a detection that is shown, in 0..1; None for the default, and for segmentors.
         split: One of `SPLITS`.
         device: Where the model runs.
+        partial: Whether to show a checkpoint that does not fill the model.
     """
 
     cfg: Config
@@ -35,6 +36,7 @@ class Request:
     score_threshold: float | None = None
     split: str = 'val'
     device: torch.device | str = 'cpu'
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.images < 1:

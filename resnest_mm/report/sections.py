@@ -56,6 +56,7 @@ def report_detector(request: Request, checkpoint: Path, run: Run) -> Section:
         count=request.images,
         score_threshold=threshold,
         device=request.device,
+        partial=request.partial,
     )
     if found.panoptic and request.score_threshold is not None:
         raise UserError(
@@ -91,7 +92,14 @@ def report_segmentor(request: Request, checkpoint: Path, run: Run) -> Section:
     """
     if request.score_threshold is not None:
         raise UserError(f'--score-thr {request.score_threshold:g} is for detectors; leave it out')
-    found = predict_segmentor(request.cfg, checkpoint, split=request.split, count=request.images, device=request.device)
+    found = predict_segmentor(
+        request.cfg,
+        checkpoint,
+        split=request.split,
+        count=request.images,
+        device=request.device,
+        partial=request.partial,
+    )
     scores = score_classes(found.counts)
     logged = find_logged_score(run, iteration=found.iteration) if request.split == 'val' else None
     names, source = found.classes.names, f'{found.total} {request.split} images'

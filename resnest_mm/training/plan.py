@@ -24,10 +24,11 @@ from resnest_mm.training.config.load import load_config
 from resnest_mm.training.launcher import apply_launcher
 from resnest_mm.training.options.single_gpu import count_sync_norms, use_single_gpu
 from resnest_mm.training.options.testing import apply_out, apply_show_dir, apply_tta
-from resnest_mm.training.options.training import apply_amp, apply_auto_scale_lr, apply_resume
+from resnest_mm.training.options.training import apply_amp, apply_auto_scale_lr, apply_partial, apply_resume
 from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
 from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
+from resnest_mm.training.start.checkpoint import Start, find_start, load_start
 from resnest_mm.training.work_dir import apply_work_dir, last_checkpoint
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
@@ -45,6 +46,7 @@ class TrainArguments:
         amp: Whether to train in mixed precision with a dynamic loss scale.
         auto_scale_lr: Whether to scale the learning rate by real batch size / `auto_scale_lr.base_batch_size`.
         single_gpu: Whether to turn SyncBN into BN and scale the learning rate to the batch size of one GPU.
+        partial: Whether to start from a checkpoint in `load_from` that does not fill the model.
     """
 
     config: str
@@ -55,6 +57,7 @@ class TrainArguments:
     amp: bool = False
     auto_scale_lr: bool = False
     single_gpu: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class TestArguments:
         out: Pickle file for the predictions; None writes none.
         show_dir: Folder for images with the predictions drawn in; None draws none.
         tta: Whether to test with test-time augmentation.
+        partial: Whether to test a checkpoint that does not fill the model.
     """
 
     __test__ = False  # pytest takes a class of this name for tests
@@ -82,6 +86,7 @@ class TestArguments:
     out: str | None = None
     show_dir: str | None = None
     tta: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
 
     Raises:
         UserError: Arguments, a config or files that cannot work.
-        CheckpointError: A published file that cannot be downloaded.
+        CheckpointError: A published file that cannot be downloaded, or a checkpoint that does not fill the model.
     """
     allow_mmengine_checkpoints()
     if arguments.single_gpu and arguments.launcher != 'none':
@@ -127,6 +132,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg = apply_auto_scale_lr(cfg) if arguments.auto_scale_lr else cfg
     cfg = apply_resume(cfg, arguments.resume)
     cfg = apply_safe_checkpoints(cfg)
+    cfg = apply_partial(cfg) if arguments.partial else cfg
     notes = []
     if arguments.single_gpu:
         cfg, change = use_single_gpu(cfg)
@@ -137,8 +143,12 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     check_data(cfg, splits=('train', 'val'))
     check_start(cfg)
     check_pretrained(entries)
-    check_build(cfg, splits=('train', 'val'))
+    model = check_build(cfg, splits=('train', 'val'))
     fetch_pretrained(entries)
+    start = find_start(cfg)
+    if start is not None:
+        cfg, misfits = load_start(cfg, start, model, partial=arguments.partial)
+        notes += misfits
     notes += preprocessing_notes(entries)
     if arguments.resume == 'auto' and last_checkpoint(cfg.work_dir) is None:
         notes.append(f'--resume: no checkpoint in {cfg.work_dir}; training starts from the beginning')
@@ -156,6 +166,7 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
 
     Raises:
         UserError: Arguments, a config or files that cannot work.
+        CheckpointError: A checkpoint that cannot be downloaded, or that does not fill the model.
     """
     allow_mmengine_checkpoints()
     cfg = load_config(arguments.config, cfg_options=arguments.cfg_options)
@@ -167,6 +178,9 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
     cfg = apply_out(cfg, arguments.out) if arguments.out else cfg
     cfg = apply_show_dir(cfg, arguments.show_dir) if arguments.show_dir else cfg
     cfg = apply_tta(cfg) if arguments.tta else cfg
+    cfg = apply_partial(cfg) if arguments.partial else cfg
     check_data(cfg, splits=('test',))
-    check_build(cfg, splits=('test',))
-    return RunPlan(cfg)
+    model = check_build(cfg, splits=('test',))
+    start = Start(arguments.checkpoint, source='CHECKPOINT', use='test')
+    cfg, notes = load_start(cfg, start, model, partial=arguments.partial)
+    return RunPlan(cfg, notes)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from resnest_mm.errors import CheckpointError, ConversionError, first_names, one_line
+from resnest_mm.errors import CheckpointError, ConversionError, first_names
 from resnest_mm.registry import WEIGHT_INITIALIZERS
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.fit import fit_state
-from resnest_mm.weights.hub.resolve import needs_file_backend, resolve
+from resnest_mm.weights.hub.local import local_copy
 from resnest_mm.weights.io.contents import FileError, UntrustedContentError
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.layouts.names import with_dot
@@ -95,20 +94,13 @@ def read_tensors(checkpoint: str) -> tuple[dict[str, Tensor], Record | None]:
         CheckpointError: On a file that cannot be found or read, or that holds no tensors.
     """
     try:
-        if needs_file_backend(checkpoint):
-            with get_local_path(checkpoint) as file:
-                return read_checkpoint(file).tensors, None
-        resolved = resolve(checkpoint)
-        return read_checkpoint(resolved.file).tensors, resolved.record
+        with local_copy(checkpoint) as local:
+            return read_checkpoint(local.file).tensors, local.record
     except UntrustedContentError as error:
         advice = 'to tools/convert_checkpoint.py and load what it writes'
         raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {error.reason} {advice}') from error
     except FileError as error:
         raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {error.reason}') from error
-    except CheckpointError:
-        raise
-    except (OSError, ImportError, RuntimeError, KeyError, ValueError) as error:  # of mmengine's file backends
-        raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {one_line(error)}') from error
 
 
 def under_prefix(tensors: Mapping[str, Tensor], prefix: str | None, *, checkpoint: str) -> dict[str, Tensor]:

@@ -243,7 +243,10 @@ def spoil(work_dir: Path, how: str) -> list[str]:
         ('no scalars', 'no training is logged'),
         ('no pointer', 'no file last_checkpoint'),
         ('checkpoint gone', 'which is gone'),
-        ('other model', 'does not fit the config'),
+        (
+            'other model',
+            'does not fit: it fills 0 of the 2 tensors of the model; 2 of another shape: head.weight',
+        ),
         ('no checkpoint file', 'not a PyTorch checkpoint'),
         ('absent checkpoint', 'absent.pth does not exist'),
         ('no such split', 'no test_dataloader'),
@@ -265,6 +268,35 @@ def test_mistakes(training: tuple[Path, Path], capsys: pytest.CaptureFixture[str
     assert printed.err.count('\n') == 1
     assert message in printed.err
     assert sorted(work_dir.rglob('*')) == before
+
+
+@pytest.mark.parametrize('training', [write_coco], indirect=True, ids=['coco'])
+@pytest.mark.parametrize(
+    ('outputs', 'classes', 'message'),
+    [
+        (4, ('disc', 'bar'), '2 of another shape'),
+        (3, ('bar', 'disc'), "label 0 is 'bar' there and 'disc' in the config"),
+    ],
+    ids=['shape', 'classes'],
+)
+def test_weights_of_another_model_or_other_classes_are_shown_with_partial_only(
+    training: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    outputs: int,
+    classes: tuple[str, ...],
+    message: str,
+) -> None:
+    config, work_dir = training
+    state = KnownPredictions(outputs=outputs).state_dict()
+    meta = {'iter': 25, 'dataset_meta': {'classes': classes}}
+    torch.save({'state_dict': state, 'meta': meta}, work_dir / 'iter_25.pth')
+    argv = [str(config), str(work_dir), '--images', '1', '--device', 'cpu']
+    assert tool().main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert not (work_dir / 'report.json').exists()
+    assert tool().main([*argv, '--partial']) == 0
+    assert message in ''.join(capsys.readouterr())
+    assert (work_dir / 'report.json').exists()
 
 
 def test_a_score_threshold_is_refused_for_panoptic_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,8 @@ def test_arguments_left_out_change_nothing_but_the_work_dir(project: Project) ->
 
 
 def test_a_test_starts_from_its_checkpoint_alone(project: Project) -> None:
-    torch.save({'state_dict': {}}, project.cwd / 'a.pth')
+    weights = torch.nn.ModuleDict({'conv': torch.nn.Conv2d(1, 2, 1), 'norm': torch.nn.BatchNorm2d(2)}).state_dict()
+    torch.save({'state_dict': weights}, project.cwd / 'a.pth')
     config = str(project.config("load_from = 'of_the_training.pth'\nresume = True\n"))
     before = project.files()
     plan = plan_testing(TestArguments(config=config, checkpoint='a.pth', out='boxes.pkl'))

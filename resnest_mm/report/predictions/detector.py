@@ -40,7 +40,14 @@ class DetectorPredictions:
 
 
 def predict_detector(
-    cfg: Config, checkpoint: Path, *, split: str, count: int, score_threshold: float, device: torch.device | str
+    cfg: Config,
+    checkpoint: Path,
+    *,
+    split: str,
+    count: int,
+    score_threshold: float,
+    device: torch.device | str,
+    partial: bool = False,
 ) -> DetectorPredictions:
     """Return the predictions on evenly spaced images of a split.
 
@@ -54,15 +61,17 @@ def predict_detector(
         count: Images wanted, at least 1.
         score_threshold: Lowest score of a prediction that is kept, in 0..1. Panoptic segments are all kept.
         device: Where the detector runs.
+        partial: Whether the checkpoint need not fill the model.
 
     Raises:
-        UserError: The config has no such split, the split is empty, or the checkpoint does not fit the model.
+        UserError: The config has no such split, or the split is empty.
+        CheckpointError: The checkpoint does not suit the model or the classes.
     """
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import DefaultScope
 
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
-        model = load_trained(cfg, checkpoint).model.to(device).eval()
+        model = load_trained(cfg, checkpoint, split=split, partial=partial).model.to(device).eval()
         dataset = build_dataset(cfg, split)
         names = tuple(dataset.metainfo['classes'])
         comparisons = []

@@ -44,7 +44,7 @@ class SegmentorPredictions:
 
 
 def predict_segmentor(
-    cfg: Config, checkpoint: Path, *, split: str, count: int, device: torch.device | str
+    cfg: Config, checkpoint: Path, *, split: str, count: int, device: torch.device | str, partial: bool = False
 ) -> SegmentorPredictions:
     """Return the predictions on a split, counted over all images as in the validation.
 
@@ -56,15 +56,17 @@ def predict_segmentor(
         split: `'val'` or `'test'`, whose dataloader names the data set.
         count: Evenly spaced images to show, at least 1.
         device: Where the segmentor runs.
+        partial: Whether the checkpoint need not fill the model.
 
     Raises:
-        UserError: The config has no such split, the split is empty or has no annotations, a label is none of the data
-            set's classes, or the checkpoint does not fit the model.
+        UserError: The config has no such split, the split is empty or has no annotations, or a label is none of the
+            data set's classes.
+        CheckpointError: The checkpoint does not suit the model or the classes.
     """
     from mmengine.registry import DefaultScope
 
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
-        trained = load_trained(cfg, checkpoint)
+        trained = load_trained(cfg, checkpoint, split=split, partial=partial)
         dataset = build_dataset(cfg, split)
         total, names = len(dataset), tuple(dataset.metainfo['classes'])
         ignore_index = _ignore_index(cfg, split)

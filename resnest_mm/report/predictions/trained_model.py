@@ -26,30 +26,32 @@ class Trained:
     iteration: int | None
 
 
-def load_trained(cfg: Config, checkpoint: Path) -> Trained:
-    """Return the config's model with the checkpoint's weights, all of them.
+def load_trained(cfg: Config, checkpoint: Path, *, split: str, partial: bool = False) -> Trained:
+    """Return the config's model with the checkpoint's weights, all of them unless `partial` is given.
 
     Args:
         cfg: A model's config; it is not changed. mmengine's default scope is the one it names.
         checkpoint: Weights as mmengine saves them.
+        split: Which dataloader of the config names the data set, whose classes must be those of the checkpoint.
+        partial: Whether a checkpoint that does not fill the model is printed as a warning instead of an error.
 
     Raises:
-        UserError: The file is no checkpoint, the model cannot be built, or names or shapes of the two differ.
+        UserError: The model cannot be built.
+        CheckpointError: The file cannot be read, or it does not suit the model or the classes.
     """
     from mmengine.model import revert_sync_batchnorm
-    from mmengine.runner import CheckpointLoader
 
-    try:
-        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
-    except Exception as error:
-        raise UserError(f'{checkpoint} cannot be read as a checkpoint: {one_line(error)[:160]}') from error
-    content = content if isinstance(content, Mapping) else {}
-    state = content.get('state_dict', content)
+    from resnest_mm.training.start.classes import classes_of_config
+    from resnest_mm.training.start.fit import check_fit
+
     model = revert_sync_batchnorm(_build_model(cfg))
-    _check_fit(model.state_dict(), state, checkpoint)
-    model.load_state_dict(state)
-    iteration = (content.get('meta') or {}).get('iter')
-    return Trained(model, None if iteration is None else int(iteration))
+    classes = classes_of_config(cfg, split=split)
+    filled = check_fit(model, checkpoint, source='--checkpoint', use='test', classes=classes, partial=partial)
+    for note in filled.notes:
+        print(note, flush=True)
+    meta = filled.checkpoint.extras.get('meta')
+    iteration = meta.get('iter') if isinstance(meta, Mapping) else None
+    return Trained(model, iteration if isinstance(iteration, int) else None)
 
 
 def _build_model(cfg: Config) -> Any:
@@ -62,16 +64,3 @@ def _build_model(cfg: Config) -> Any:
         return MODELS.build(model_cfg)
     except (TypeError, ValueError, KeyError, AssertionError, AttributeError, ImportError) as error:
         raise UserError(f'the model cannot be built: {type(error).__name__}: {one_line(error)}') from error
-
-
-def _check_fit(wanted: Mapping[str, Any], given: Mapping[str, Any], checkpoint: Path) -> None:
-    missing = sorted(set(wanted) - set(given))
-    extra = sorted(set(given) - set(wanted))
-    shapes = sorted(name for name in set(wanted) & set(given) if wanted[name].shape != given[name].shape)
-    found = [
-        f'{len(names)} {what} (first: {names[0]})'
-        for what, names in (('missing', missing), ('unknown', extra), ('of another shape', shapes))
-        if names
-    ]
-    if found:
-        raise UserError(f"{checkpoint} does not fit the config's model: {', '.join(found)}; give its own config")

@@ -30,15 +30,18 @@ from resnest_mm.training.config.walk import is_own, iter_datasets
 _EXTRAS = {'mmdet': 'det', 'mmseg': 'seg'}
 
 
-def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
+def check_build(cfg: Config, *, splits: Sequence[str]) -> Any:
     """Refuse a config whose framework is missing, whose types are unknown, or whose parts cannot be built.
 
-    Built are the model, on the CPU, and the hooks and transforms of this package; then they are deleted. The largest
-    model takes about a second. mmengine's default scope is restored afterwards.
+    Built are the model, on the CPU, and the hooks and transforms of this package. The largest model takes about a
+    second. mmengine's default scope is restored afterwards.
 
     Args:
         cfg: Parsed config.
         splits: Which of `train`, `val` and `test` the run uses.
+
+    Returns:
+        The model, without its initialisation.
 
     Raises:
         UserError: The framework of `default_scope` is not installed or does not import, a type is not registered, or
@@ -57,7 +60,7 @@ def check_build(cfg: Config, *, splits: Sequence[str]) -> None:
         model = copy.deepcopy(cfg.model)
         if cfg.get('data_preprocessor') is not None:
             model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
-        _build(MODELS, model, what='the model')
+        return _build(MODELS, model, what='the model')
 
 
 def _check_host(scope: str) -> None:
@@ -97,9 +100,9 @@ def _each(registry: Registry, key: str, nodes: Any) -> Iterator[tuple[Registry, 
         yield registry, f'{key}.{index}' if isinstance(nodes, (list, tuple)) else key, node
 
 
-def _build(registry: Registry, node: Any, *, what: str) -> None:
+def _build(registry: Registry, node: Any, *, what: str) -> Any:
     try:
-        registry.build(copy.deepcopy(node))
+        return registry.build(copy.deepcopy(node))
     except (TypeError, ValueError, KeyError, AssertionError, AttributeError, ImportError) as error:
         raise UserError(f'{what} cannot be built: {type(error).__name__}: {one_line(error)}') from error
 

@@ -1,4 +1,4 @@
-"""Options of `tools/train.py` that change its config: mixed precision, learning rate, resuming."""
+"""Options of `tools/train.py` that change its config: mixed precision, learning rate, resuming, partial weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from resnest_mm.errors import UserError
+from resnest_mm.training.config.walk import type_name
 
 
 def apply_amp(cfg: Config) -> Config:
@@ -62,4 +63,19 @@ def apply_resume(cfg: Config, resume: str | None) -> Config:
     if resume is not None:
         changed.resume = True
         changed.load_from = None if resume == 'auto' else resume
+    return changed
+
+
+def apply_partial(cfg: Config) -> Config:
+    """Return a copy that can start from a checkpoint which does not fill the model.
+
+    mmengine loads such a checkpoint, but its EMAHook refuses it unless `strict_load` is False.
+
+    Args:
+        cfg: Parsed config.
+    """
+    changed = copy.deepcopy(cfg)
+    for hook in changed.get('custom_hooks') or []:
+        if isinstance(hook, dict) and type_name(hook) == 'EMAHook':
+            hook.setdefault('strict_load', False)
     return changed

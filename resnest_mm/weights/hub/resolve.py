@@ -16,7 +16,8 @@ from resnest_mm.weights.records.lookup import find_record, nearest_names
 from resnest_mm.weights.records.record import DownloadSpec, Record
 
 _TORCHVISION: Final = ('torchvision', 'modelzoo')
-_SCHEMES: Final = ('http', 'https', 'open-mmlab', 'openmmlab', 'mmcls', *_TORCHVISION)
+SCHEMES: Final = ('http', 'https', 'open-mmlab', 'mmcls', 'openmmlab', *_TORCHVISION)
+"""Schemes that are resolved here, in lower case; others are for the file backends of mmengine, such as `s3://`."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,6 @@ class ResolvedCheckpoint:
 
     file: Path
     record: Record | None
-
-
-def needs_file_backend(checkpoint: str) -> bool:
-    """Return whether a checkpoint is read by a file backend of mmengine, e.g. `s3://` and `petrel://`.
-
-    Args:
-        checkpoint: The checkpoint in a config.
-    """
-    scheme, separator, _ = checkpoint.partition('://')
-    return bool(separator) and scheme not in _SCHEMES
 
 
 def resolve(checkpoint: str, *, timeout: float = TIMEOUT, progress: bool | None = None) -> ResolvedCheckpoint:

@@ -53,12 +53,15 @@ class Checkpoint:
         entry: Entry of the file that holds them, with dots where entries are nested; None: the file itself.
         extras: The other entries of the file: `meta`, `optimizer`, ...
         skipped: Names next to the tensors whose values are no tensors.
+        metadata: Versions of the modules that wrote the tensors, as torch keeps them beside a state dict; None where
+            the file has none.
     """
 
     tensors: dict[str, Tensor]
     entry: str | None
     extras: dict[str, object]
     skipped: tuple[str, ...]
+    metadata: Mapping[str, Any] | None = None
 
 
 def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
@@ -89,6 +92,7 @@ def find_tensors(content: object, *, entry: str | None = None) -> Checkpoint:
         entry='.'.join(path) or None,
         extras={str(name): value for name, value in content.items() if name != path[0]} if path else {},
         skipped=tuple(str(name) for name in found if name not in tensors),
+        metadata=_metadata(found),
     )
 
 
@@ -161,3 +165,10 @@ def _tensor_entry(content: Mapping[Any, Any]) -> str | None:
 
 def _is_numeric(name: object, value: object) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)
+
+
+def _metadata(state: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    found = getattr(state, '_metadata', None)
+    if not isinstance(found, Mapping):
+        return None
+    return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Mapping)}

@@ -16,7 +16,7 @@ from mmengine.structures import PixelData
 from PIL import Image
 
 from resnest_mm.drawing.palette import class_colour
-from resnest_mm.errors import UserError
+from resnest_mm.errors import CheckpointError, UserError
 from resnest_mm.report.class_scores import PixelCounts, score_classes
 from resnest_mm.report.predictions.segmentor import SegmentorPredictions, predict_segmentor
 from tests.support.progress_bars import record_bars
@@ -233,7 +233,7 @@ def test_a_split_that_is_not_there_and_weights_of_another_model_are_refused(tmp_
     write_maps(tmp_path)
     with pytest.raises(UserError, match='no test_dataloader'):
         collect(config(tmp_path), tmp_path, split='test')
-    with pytest.raises(UserError, match='does not fit'):
+    with pytest.raises(CheckpointError, match='does not fit: it fills'):
         collect(config(tmp_path), tmp_path, outputs=4)
 
 

@@ -1,0 +1,202 @@
+"""A checkpoint that does not fill the model is refused before anything is written, unless `--partial` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.made_checkpoints import expect_refusal
+from tests.support.projects import Project
+
+Tool = Callable[[str, Sequence[str]], int]
+EMA = "custom_hooks = [dict(type='EMAHook')]\n"
+
+
+@pytest.fixture
+def trained(project: Project, tool: Tool, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Return the checkpoint of a training with two channels."""
+    assert tool('train', [str(project.config()), '--work-dir', 'run']) == 0
+    capsys.readouterr()
+    return project.cwd / 'run' / 'epoch_1.pth'
+
+
+def change(file: Path, edit: Callable[[dict[str, Any]], object], *, name: str = 'changed.pth') -> str:
+    """Write a copy of a checkpoint with another content, and return its name."""
+    content = torch.load(file, weights_only=False)
+    edit(content)
+    torch.save(content, file.with_name(name))
+    return f'run/{name}'
+
+
+def drop(key: str) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content['state_dict'].pop(key)
+
+
+def put(key: str, value: Tensor) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content['state_dict'].update({key: value})
+
+
+def replace_state(state: dict[str, Tensor]) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content.update(state_dict=state)
+
+
+MISFITS = [
+    pytest.param(drop('conv.weight'), 'fills 5 of the 6 tensors of the model; 1 missing: conv.weight', id='missing'),
+    pytest.param(put('a.b', torch.ones(1)), 'fills 6 of the 6 tensors of the model; 1 unknown: a.b', id='unknown'),
+    pytest.param(
+        put('conv.bias', torch.ones(7)),
+        'fills 5 of the 6 tensors of the model; 1 of another shape: conv.bias (7) for (2)',
+        id='reshaped',
+    ),
+    pytest.param(replace_state({}), 'holds no tensors', id='empty'),
+    pytest.param(
+        replace_state({'other': torch.ones(1)}),
+        'fills 0 of the 6 tensors of the model; 6 missing: conv.weight, conv.bias, norm.weight and 3 more; '
+        '1 unknown: other',
+        id='another model',
+    ),
+]
+
+
+@pytest.mark.parametrize(('edit', 'message'), MISFITS)
+@pytest.mark.parametrize('door', ['test', 'load_from', 'resume'])
+def test_what_does_not_fill_the_model_is_refused(
+    door: str,
+    edit: Callable[[dict[str, Any]], object],
+    message: str,
+    project: Project,
+    trained: Path,
+    tool: Tool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """mmengine would score, or train from, the random weights of all layers that the file does not have."""
+    file = change(trained, edit)
+    config = str(project.config())
+    argv = {
+        'test': ['test', config, file],
+        'load_from': ['train', config, '--cfg-options', f'load_from={file}'],
+        'resume': ['train', config, '--resume', file],
+    }[door]
+    error = expect_refusal(tool, argv[0], [*argv[1:], '--work-dir', 'new'], project.cwd, capsys)
+    assert message in error
+    assert file in error
+    assert {'test': 'CHECKPOINT', 'load_from': 'load_from', 'resume': '--resume'}[door] in error
+
+
+@pytest.mark.parametrize('hooks', ['', EMA], ids=['plain', 'EMA'])
+@pytest.mark.parametrize('door', ['test', 'load_from'])
+def test_partial_loads_what_fits_and_prints_the_same_list(
+    door: str, hooks: str, project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """mmengine's EMAHook is strict on its own, and a run with `--partial` must not end there."""
+    edits = [drop('norm.weight'), put('a.b', torch.ones(1)), put('conv.bias', torch.ones(7))]
+    file = change(trained, lambda content: [edit(content) for edit in edits])
+    config = str(project.config(hooks))
+    argv = [config, file] if door == 'test' else [config, '--cfg-options', f'load_from={file}']
+    name = 'train' if door == 'load_from' else door
+    assert tool(name, [*argv, '--partial', '--work-dir', 'new']) == 0
+    out = capsys.readouterr().out
+    expected = (
+        f'{file} does not fit: it fills 4 of the 6 tensors of the model; 1 missing: norm.weight; 1 unknown: a.b; '
+        '1 of another shape: conv.bias (7) for (2)'
+    )
+    assert sum(expected in line for line in out.splitlines()) == 1
+
+
+def test_partial_does_not_resume_without_weights(
+    project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A continued training whose optimizer knows other tensors is none; a tensor too many does no harm."""
+    config = str(project.config())
+    short = change(trained, drop('conv.weight'))
+    argv = [config, '--resume', short, '--partial', '--work-dir', 'new']
+    assert '--partial is for load_from' in expect_refusal(tool, 'train', argv, project.cwd, capsys)
+    more = change(trained, put('a.b', torch.ones(1)))
+    assert tool('train', [config, '--resume', more, '--partial', '--work-dir', 'new']) == 0
+
+
+def test_other_heads_are_called_a_fine_tuning(
+    project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commonest partial load is a detector of other classes; the message says so with both numbers."""
+    classes = [f'class {number}' for number in range(7)]
+    edits = [put('conv.bias', torch.ones(7)), lambda content: content['meta'].update(dataset_meta={'classes': classes})]
+    file = change(trained, lambda content: [edit(content) for edit in edits])
+    config = project.config("dataset['metainfo'] = dict(classes=['a'])\n")
+    argv = [str(config), '--work-dir', 'new', '--cfg-options', f'load_from={file}']
+    error = expect_refusal(tool, 'train', argv, project.cwd, capsys)
+    assert 'the layers of another shape are those of 7 classes, and the config has 1 class' in error
+    assert 'to fine-tune to other classes, say --partial: these layers then start from their initial values' in error
+
+
+def strip_to_plain(content: dict[str, Any]) -> None:
+    state = {f'module.{key}': value for key, value in content['state_dict'].items()}
+    content.clear()
+    content.update(state)
+
+
+def add_what_mmengine_ignores(content: dict[str, Any]) -> None:
+    state = content['state_dict']
+    state.pop('norm.num_batches_tracked')
+    state['data_preprocessor.mean'] = torch.zeros(3)
+    state['ema_conv_weight'] = state['conv.weight']
+    content['ema_state_dict'] = {'steps': torch.tensor(1), **{f'module.{key}': state[key] for key in list(state)}}
+
+
+@pytest.mark.parametrize('edit', [strip_to_plain, add_what_mmengine_ignores])
+def test_what_mmengine_loads_whole_is_not_refused(
+    edit: Callable[[dict[str, Any]], object], project: Project, trained: Path, tool: Tool
+) -> None:
+    """Prefixes of wrappers, counters, buffers of the preprocessor and averages of earlier versions are no fault."""
+    assert tool('test', [str(project.config()), change(trained, edit), '--work-dir', 'new']) == 0
+
+
+@pytest.mark.parametrize('door', ['test', 'load_from', 'resume'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite_are_refused(
+    value: float, door: str, project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = change(trained, lambda content: content['state_dict']['conv.weight'].fill_(value))
+    config = str(project.config())
+    argv = {
+        'test': ['test', config, file, '--partial'],
+        'load_from': ['train', config, '--partial', '--cfg-options', f'load_from={file}'],
+        'resume': ['train', config, '--resume', file],
+    }[door]
+    error = expect_refusal(tool, argv[0], [*argv[1:], '--work-dir', 'new'], project.cwd, capsys)
+    assert 'has NaN or Inf in 1 of its tensors, e.g. 2 in conv.weight' in error
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (['b', 'a', 'c'], "the file's classes are in another order: label 0 is 'b' there and 'a' in the config"),
+        (['a', 'b', 'd'], "label 2 is 'd' in the file and 'c' in the config"),
+        (['a', 'b'], 'the file has 2 classes, the config 3'),
+        (['A', 'b', 'c'], None),
+        (['a', 'b', 'c'], None),
+        (None, None),
+    ],
+)
+def test_a_test_compares_the_classes_of_file_and_config(
+    classes: list[str] | None,
+    message: str | None,
+    project: Project,
+    trained: Path,
+    tool: Tool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the same classes in another order every tensor fits, and each prediction counts for another class."""
+    file = change(trained, lambda content: content['meta'].update(dataset_meta=classes and {'classes': classes}))
+    argv = [str(project.config("dataset['metainfo'] = dict(classes=['a', 'b', 'c'])\n")), file, '--work-dir', 'new']
+    if message is None:
+        assert tool('test', argv) == 0
+        return
+    assert message in expect_refusal(tool, 'test', argv, project.cwd, capsys)
+    assert tool('test', [*argv, '--partial']) == 0
+    assert message in capsys.readouterr().out
