@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
-from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
+import torch.nn.functional as F
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d, deform_conv2d, modulated_deform_conv2d
 from torch import Tensor, nn
+
+from resnest_mm.models.layers.compiled_ops import largest_step, run_compiled
 
 VALUES_PER_TAP: Final = {'DCN': 2, 'DCNv2': 3}
 """Predicted values per kernel position: two offsets in pixels, and in version 2 a modulation."""
@@ -59,8 +62,41 @@ class SplitDeformConv2d(DeformConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution at the predicted offsets."""
-        y: Tensor = super().forward(x, self.conv_offset(x))
-        return y
+
+        def sample(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+            height, width = offset.shape[2:]
+            x, offset = self._as_large_as_the_kernel(x, offset)
+            y: Tensor = deform_conv2d(
+                x,
+                offset,
+                weight,
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.groups,
+                self.deform_groups,
+                False,
+                largest_step(x.shape[0]),
+            )
+            return y[:, :, :height, :width]
+
+        return run_compiled(sample, self, x, self.conv_offset(x))
+
+    def _as_large_as_the_kernel(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        # The op refuses a smaller feature map. What lies outside of one counts as zero, so zeros change nothing. The
+        # offsets are padded to the size of the output, which a stride makes smaller than the input.
+        missing = [max(kernel - side, 0) for kernel, side in zip(self.kernel_size, x.shape[2:], strict=True)]
+        if not any(missing):
+            return x, offset
+        x = F.pad(x, (0, missing[1], 0, missing[0]))
+        more = [
+            (x.shape[axis + 2] + 2 * self.padding[axis] - self.dilation[axis] * (self.kernel_size[axis] - 1) - 1)
+            // self.stride[axis]
+            + 1
+            - offset.shape[axis + 2]
+            for axis in (0, 1)
+        ]
+        return x, F.pad(offset, (0, more[1], 0, more[0]))
 
 
 class SplitModulatedDeformConv2d(ModulatedDeformConv2d):
@@ -98,8 +134,23 @@ class SplitModulatedDeformConv2d(ModulatedDeformConv2d):
         """Return the modulated convolution at the predicted offsets."""
         vertical, horizontal, logits = self.conv_offset(x).chunk(3, dim=1)
         offset = torch.cat((vertical, horizontal), dim=1)
-        y: Tensor = super().forward(x, offset, torch.sigmoid(logits))
-        return y
+
+        def sample(x: Tensor, weight: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+            y: Tensor = modulated_deform_conv2d(
+                x,
+                offset,
+                mask,
+                weight,
+                None,
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.groups,
+                self.deform_groups,
+            )
+            return y
+
+        return run_compiled(sample, self, x, offset, torch.sigmoid(logits))
 
 
 def build_deform_conv(
