@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from resnest_mm.models.layers.norm import NormFactory
 from resnest_mm.models.layers.norm_config import norm_factory
+from resnest_mm.models.layers.normalize import NormalizedSequential, normalize
 from resnest_mm.models.layers.plugins import BlockPlugin, attach_plugins, run_plugins
 from resnest_mm.models.plan import BlockPlan, BlockSettings
 from resnest_mm.models.split_attention import SplitAttention
@@ -60,11 +61,11 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         shortcut = x if self.downsample is None else self.downsample(x)  # [N, out, H/s, W/s]
-        x = self.relu(self.bn1(self.conv1(x)))  # [N, width, H, W]
+        x = self.relu(normalize(self.bn1, self.conv1(x)))  # [N, width, H, W]
         x = run_plugins(self, self.plugin_layers, 'after_conv1', x)
         x = self.conv2(self.pool_before(x))
         x = run_plugins(self, self.plugin_layers, 'after_conv2', self.pool_after(x))  # [N, width, H/s, W/s]
-        x = self.bn3(self.conv3(x))  # [N, out, H/s, W/s]
+        x = normalize(self.bn3, self.conv3(x))  # [N, out, H/s, W/s]
         x = run_plugins(self, self.plugin_layers, 'after_conv3', x)
         y: Tensor = self.relu(self.drop_path(x) + shortcut)
         return y
@@ -94,7 +95,7 @@ def _build_split_conv(plan: BlockPlan, settings: BlockSettings) -> nn.Module:
 def _build_shortcut(plan: BlockPlan, settings: BlockSettings, norm: NormFactory) -> nn.Sequential:
     stride = plan.stride
     pool = nn.AvgPool2d(kernel_size=stride, stride=stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(
+    return NormalizedSequential(
         pool if stride > 1 else nn.Identity(),
         build_conv_layer(settings.conv_cfg, plan.in_channels, plan.out_channels, kernel_size=1, bias=False),
         norm(plan.out_channels),

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnest_mm.models.layers.norm import AnyBatchNorm, NormFactory
+from resnest_mm.models.layers.normalize import normalize
 from resnest_mm.models.layers.pooled_norm import normalize_pooled
 from resnest_mm.models.widths import check_divisible, gate_channels
 
@@ -95,7 +96,7 @@ class SplitAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the weighted sum of the splits."""
-        x = self.relu(self.bn0(self.conv(x)))  # [N, R*C, H, W]
+        x = self.relu(self.normalize_splits(self.conv(x)))  # [N, R*C, H, W]
         splits = torch.unflatten(x, 1, (self.radix, -1))  # [N, R, C, H, W]
         gates = self.attend(splits)  # [N, R, C, 1, 1]
         total: Tensor = gates[:, 0] * splits[:, 0]  # [N, C, H, W]
@@ -115,9 +116,17 @@ class SplitAttention(nn.Module):
         logits = self.fc2(hidden)  # [N, K*R*C/K, 1, 1], group-major: fc2 has one set of filters per cardinal group
         if self.radix == 1:
             return torch.sigmoid(logits).unsqueeze(1)
-        logits = logits.view(logits.shape[0], self.groups, self.radix, -1)  # [N, K, R, C/K]
+        logits = torch.unflatten(logits.flatten(1), 1, (self.groups, self.radix, -1))  # [N, K, R, C/K]
         gates = torch.softmax(logits.transpose(1, 2), dim=1)  # [N, R, K, C/K], radix-major like the splits
         return gates.flatten(2).unsqueeze(-1).unsqueeze(-1)
+
+    def normalize_splits(self, x: Tensor) -> Tensor:
+        """Return the output of `bn0`; see `normalize` for feature maps of 1x1."""
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            y: Tensor = self.bn0(x)
+            return y
+        else:
+            return normalize(self.bn0, x)
 
     def normalize_context(self, context: Tensor) -> Tensor:
         """Return the output of `bn1`; see `normalize_pooled` for a training batch of one image."""

@@ -9,6 +9,7 @@ from mmcv.cnn import build_conv_layer
 from torch import nn
 
 from resnest_mm.models.layers.norm import NormFactory
+from resnest_mm.models.layers.normalize import NormalizedSequential
 
 
 def build_stem(
@@ -33,6 +34,6 @@ def build_stem(
         return [conv, norm(outputs), nn.ReLU(inplace=True)]
 
     half = stem_channels // 2
-    return nn.Sequential(
+    return NormalizedSequential(
         *conv3x3(in_channels, half, stride=2), *conv3x3(half, half, stride=1), *conv3x3(half, stem_channels, stride=1)
     )

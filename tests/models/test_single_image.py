@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnest_mm.models import ResNeSt, SplitAttention
-from resnest_mm.models.layers import pooled_norm as single_value
+from resnest_mm.models.layers import normalize as single_value
 from tests.support.tiny_backbones import batch_norms, changed, image, scatter, snapshot, tiny
 
 norm_types = pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
@@ -148,10 +149,71 @@ def test_two_devices_of_one_image_have_two_values(monkeypatch: pytest.MonkeyPatc
     assert tuple(single_value.values_per_channel(layer.bn1, context) for layer in (synchronised, plain)) == (2, 1)
 
 
-def test_norm_without_running_statistics_says_what_torch_says() -> None:
-    backbone = tiny(num_stages=1, norm_cfg={'type': 'BN', 'track_running_stats': False}).train()
-    with pytest.raises(ValueError, match='more than 1 value per channel'):
-        backbone(image(1))
+SMALL: dict[str, dict[str, Any]] = {
+    'batch': {'type': 'BN'},
+    'synchronised': {'type': 'SyncBN'},
+    'naive': {'type': 'resnest_mm.NaiveSyncBN'},
+    'instance': {'type': 'IN', 'affine': True, 'track_running_stats': True},
+}
+
+
+@pytest.mark.parametrize('with_cp', [False, True])
+@pytest.mark.parametrize('norm_cfg', SMALL.values(), ids=SMALL)
+def test_an_image_whose_last_map_is_one_value_trains(norm_cfg: dict[str, Any], with_cp: bool) -> None:
+    """Its norms use their running statistics and keep them; the norms of larger maps are trained as usual."""
+    backbone = tiny(26, num_stages=2, norm_cfg=norm_cfg, with_cp=with_cp).train()
+    scatter(backbone)
+    before = snapshot(backbone)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        gradients = train_step(backbone, image(1, (8, 8)))
+        train_step(backbone, image(1, (8, 8)))
+    messages = [str(warning.message) for warning in caught if 'a feature map of 1x1' in str(warning.message)]
+    assert len(messages) == 1
+    assert 'norm_eval=True' in messages[0]
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert gradients['layer2.1.conv3.weight'].any()
+    means = {name for name in before if name.endswith('running_mean') and '.conv2.bn1.' not in name}
+    small = {name for name in means if name.startswith(('layer2.0.bn3', 'layer2.0.downsample', 'layer2.1'))}
+    assert changed(before, backbone) & means == means - small
+
+
+def test_one_value_is_normalised_as_in_evaluation() -> None:
+    block = tiny(26, num_stages=1).layer1[1].double()
+    scatter(block)
+    x = image(1, (1, 1), channels=64).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert torch.equal(block.train()(x), block.eval()(x))
+
+
+UNTRACKED: dict[str, Any] = {'type': 'BN', 'track_running_stats': False}
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+def test_one_image_works_without_running_statistics(training: bool) -> None:
+    """The gate has a group norm then, as with every other norm that needs no second image."""
+    backbone = tiny(num_stages=2, norm_cfg=UNTRACKED).train(training)
+    assert isinstance(backbone.layer1[0].conv2.bn1, nn.GroupNorm)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        gradients = train_step(backbone, image(1))
+    assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize(
+    'norm_cfg', [UNTRACKED, {'type': 'IN'}, {'type': 'GN', 'num_groups': 32}], ids=['batch', 'instance', 'group']
+)
+def test_one_value_without_running_statistics_is_refused(norm_cfg: dict[str, Any], training: bool) -> None:
+    """Any output would be the same for every image."""
+    backbone = tiny(num_stages=1, norm_cfg=norm_cfg, stem_channels=64, base_channels=32).train(training)
+    with pytest.raises(
+        ValueError, match='more than 1 value per channel, because it has no running statistics'
+    ) as raised:
+        backbone(image(1, (4, 4)))
+    assert 'norm_cfg=' in str(raised.value)
+    backbone(image(1, (8, 8)))
 
 
 def test_inner_norm_of_more_images_is_bitwise_torchs() -> None:

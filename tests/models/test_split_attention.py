@@ -164,6 +164,6 @@ def test_the_layer_needs_torch_only() -> None:
         outside |= {name.split('.')[0] for name in names - inside}
         open_files += [Path(sys.modules[name].__file__ or '') for name in inside - found]
         found |= inside
-    under = {'layers.norm', 'layers.pooled_norm', 'widths', 'split_attention'}
+    under = {'layers.norm', 'layers.normalize', 'layers.empty_batch', 'layers.pooled_norm', 'widths', 'split_attention'}
     assert found == {f'resnest_mm.models.{name}' for name in under}
     assert outside == {'__future__', 'collections', 'functools', 'torch', 'typing', 'warnings'}

@@ -90,6 +90,12 @@ WRONG_BACKBONES: list[WrongBackbone] = [
         "attn_norm_cfg={'type': 'IN'} cannot normalise 32 channels of 1x1 values",
     ),
     (
+        'attention-norm-of-one-image',
+        {'depth': 50, 'attn_norm_cfg': {'type': 'BN', 'track_running_stats': False}},
+        ValueError,
+        'cannot normalise 32 channels of 1x1 values: Expected more than 1 value per channel',
+    ),
+    (
         'attention-norm-of-lone-channels',
         {'depth': 50, 'attn_norm_cfg': {'type': 'GN', 'num_groups': 32}},
         ValueError,

@@ -11,7 +11,7 @@ from mmcv.cnn import build_conv_layer, build_norm_layer
 
 from resnest_mm.models.arguments.checks import boolean, integer
 from resnest_mm.models.arguments.refused import RECTIFIED
-from resnest_mm.models.layers.norm_config import is_batch_norm_config, resolve_layer
+from resnest_mm.models.layers.norm_config import resolve_layer
 from resnest_mm.models.plan import StagePlan
 
 
@@ -40,10 +40,9 @@ def layer_config(name: str, value: Any) -> Mapping[str, Any]:
 def norm_config(name: str, value: Any, *, channels: Iterable[int], size: int) -> Mapping[str, Any]:
     """Return `value` if its norm can be built for each number of channels and run on feature maps of side `size`."""
     cfg = layer_config(name, value)
-    batch = 2 if is_batch_norm_config(cfg) else 1
     for count in sorted(set(channels)):
         with trial(f'{name}={dict(cfg)} cannot normalise {count} channels of {size}x{size} values'), torch.no_grad():
-            build_norm_layer(dict(cfg), count)[1].eval()(torch.zeros(batch, count, size, size))
+            build_norm_layer(dict(cfg), count)[1].eval()(torch.zeros(1, count, size, size))
     return cfg
 
 

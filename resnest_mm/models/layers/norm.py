@@ -20,6 +20,9 @@ NormFactory: TypeAlias = Callable[[int], nn.Module]
 AnyBatchNorm: TypeAlias = _BatchNorm
 """Base class of all batch norms, synchronised ones included; not of instance norms."""
 
+AnyInstanceNorm: TypeAlias = _InstanceNorm
+"""Base class of all instance norms."""
+
 
 def has_running_stats(module: nn.Module) -> bool:
     """Return whether a module is a norm layer that can keep a running mean and variance."""

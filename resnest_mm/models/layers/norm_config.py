@@ -34,14 +34,16 @@ def norm_factory(cfg: Mapping[str, Any]) -> NormFactory:
 def pooled_norm_cfg(norm_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the default config of a norm after a global pooling, where it sees one value per image and channel.
 
-    A batch norm is kept: it compares the images of a batch, as in the paper. Any other norm is replaced by a group norm
-    with one group, which compares all channels of an image. An instance norm would compare each value with itself, and
-    so would `GN` with 32 groups over the 32 hidden channels of the first stage: all values would become zero.
+    A batch norm with running statistics is kept: it compares the images of a batch, as in the paper. Any other norm is
+    replaced by a group norm with one group, which compares all channels of an image. An instance norm would compare
+    each value with itself, and so would `GN` with 32 groups over the 32 hidden channels of the first stage: all values
+    would become zero. A batch norm without running statistics has nothing to compare a single image with, neither in
+    training nor in evaluation.
 
     Args:
         norm_cfg: Config of the other norms.
     """
-    if is_batch_norm_config(norm_cfg):
+    if is_batch_norm_config(norm_cfg) and norm_cfg.get('track_running_stats', True):
         return norm_cfg
     return {'type': 'GN', 'num_groups': 1, 'requires_grad': norm_cfg.get('requires_grad', True)}
 

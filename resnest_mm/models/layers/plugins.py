@@ -9,6 +9,8 @@ from typing import Any, Final
 from mmcv.cnn import build_plugin_layer
 from torch import Tensor, nn
 
+from resnest_mm.models.layers.empty_batch import has_no_images, same_shape
+
 POSITIONS: Final = ('after_conv1', 'after_conv2', 'after_conv3')
 
 
@@ -61,5 +63,6 @@ def run_plugins(block: nn.Module, positions: Mapping[str, str], position: str, x
     """Return `x` after all plugins at a position, in the order of the config."""
     for name, where in positions.items():
         if where == position:
-            x = getattr(block, name)(x)
+            layer = getattr(block, name)
+            x = same_shape(layer, x) if has_no_images(x) else layer(x)
     return x

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from resnest_mm.models.layers.pooled_norm import normalize_pooled, values_per_channel, warn_of_single_value
+from resnest_mm.models.layers.normalize import values_per_channel, warn_of_single_value
+from resnest_mm.models.layers.pooled_norm import normalize_pooled
 from tests.support.tiny_backbones import changed, image, scatter, snapshot
 
 
@@ -72,7 +73,7 @@ def test_anything_else_is_the_norm_itself(training: bool, batch: int) -> None:
         assert changed(moved, norm) == set()
 
 
-def test_a_norm_without_running_statistics_says_what_torch_says() -> None:
+def test_a_norm_without_running_statistics_is_refused() -> None:
     norm = nn.BatchNorm2d(4, track_running_stats=False).train()
     with pytest.raises(ValueError, match='more than 1 value per channel'):
         normalize_pooled(norm, image(1, (1, 1), channels=4), place='this test')

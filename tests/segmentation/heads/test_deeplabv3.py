@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 pytest.importorskip('mmseg', reason='the head is one of mmseg')
 
-from resnest_mm.models.layers import pooled_norm as single_value
+from resnest_mm.models.layers import normalize as single_value
 from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.convert.segmentor import convert_segmentor
 from tests.support import head_oracle, key_lists
