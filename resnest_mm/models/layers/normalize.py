@@ -62,7 +62,13 @@ def normalize_or_fall_back(norm: nn.Module, x: Tensor, *, reason: str, advice: s
         warn_of_single_value(reason, advice)
     options: Any = norm
     return F.batch_norm(
-        x, running_mean, options.running_var, options.weight, options.bias, training=False, eps=options.eps
+        x,
+        running_mean.clone(),  # the backward pass needs these values, which a larger batch may have changed by then
+        options.running_var.clone(),
+        options.weight,
+        options.bias,
+        training=False,
+        eps=options.eps,
     )
 
 

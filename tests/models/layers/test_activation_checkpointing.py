@@ -164,3 +164,82 @@ def test_frozen_stage_with_checkpointing_leaves_weights_alone() -> None:
     before = snapshot(backbone)
     backbone.train()(image(2))[1].sum().backward()
     assert all(name.startswith('layer2.') for name in changed(before, backbone))
+
+
+def ways_of_backward(backbone: nn.Module, way: str) -> list[Tensor]:
+    """Return all gradients after one of the less usual backward passes."""
+    x = image(2).requires_grad_()
+    loss = sum(y.square().mean() for y in backbone(x))
+    parameters = [p for p in backbone.parameters() if p.requires_grad]
+    if way == 'twice':
+        return [*torch.autograd.grad(loss, parameters, retain_graph=True), *torch.autograd.grad(loss, parameters)]
+    if way == 'double':
+        (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        return list(torch.autograd.grad(gradient.square().sum(), parameters, allow_unused=True, materialize_grads=True))
+    if way == 'each-map':
+        maps = backbone(x)
+        return [g for y in maps for g in torch.autograd.grad(y.mean(), x, retain_graph=True)]
+    if way == 'in-evaluation':
+        backbone.eval()
+    elif way == 'after-a-single-image':
+        loss = sum(y.square().mean() for y in backbone(image(1))) + loss
+        backbone(image(3))
+    return list(torch.autograd.grad(loss, parameters))
+
+
+MORE_CASES: dict[str, dict[str, Any]] = {
+    **{name: CASES[name] for name in ('plain', 'frozen-stage', 'drop-path', 'cumulative-norm', 'instance-norm')},
+    'plugin': {'plugins': [{'cfg': {'type': 'ContextBlock', 'ratio': 0.25}, 'position': 'after_conv2'}]},
+}
+
+
+@pytest.mark.filterwarnings('ignore:a training batch of one image')
+@pytest.mark.parametrize('way', ['twice', 'double', 'each-map', 'in-evaluation', 'after-a-single-image'])
+@pytest.mark.parametrize('arguments', MORE_CASES.values(), ids=MORE_CASES)
+def test_every_backward_pass_is_the_same_bits(arguments: dict[str, Any], way: str) -> None:
+    """Several backward passes through one graph, a backward pass through a gradient, and one in another mode."""
+    results = []
+    for with_cp in (False, True):
+        backbone = tiny(26, num_stages=2, with_cp=with_cp, **arguments)
+        scatter_all(backbone)
+        backbone.train()
+        torch.manual_seed(5)
+        gradients = ways_of_backward(backbone, way)
+        results.append((gradients, snapshot(backbone), torch.get_rng_state(), backbone.training))
+    (plain, state, random, mode), (checkpointed, other_state, other_random, other_mode) = results
+    assert len(plain) == len(checkpointed) > 1
+    assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))
+    assert all(torch.equal(value, other_state[name]) for name, value in state.items())
+    assert torch.equal(random, other_random)
+    assert mode == other_mode == (way != 'in-evaluation')
+
+
+def test_both_passes_of_mixed_precision_are_the_same_bits() -> None:
+    results = []
+    for with_cp in (False, True):
+        backbone = tiny(26, num_stages=2, with_cp=with_cp, drop_path_rate=0.3).train()
+        scatter_all(backbone)
+        torch.manual_seed(5)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            loss = sum(y.float().square().mean() for y in backbone(image(2)))
+        for _ in range(2):
+            loss.backward(retain_graph=True)
+        results.append(([p.grad for p in backbone.parameters()], snapshot(backbone)))
+    (plain, state), (checkpointed, other_state) = results
+    assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))
+    assert all(torch.equal(value, other_state[name]) for name, value in state.items())
+
+
+def test_a_single_image_has_its_own_gradient_although_statistics_change_before_it() -> None:
+    """Torch keeps no copy of the running statistics that a norm used."""
+    gradients = []
+    for more in (False, True):
+        backbone = tiny(num_stages=1).train()
+        scatter(backbone)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            loss = backbone(image(1))[0].square().mean()
+        if more:
+            backbone(image(3))
+        gradients.append(torch.autograd.grad(loss, list(backbone.parameters())))
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
