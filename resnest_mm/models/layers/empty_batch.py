@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 def has_no_images(x: Tensor) -> bool:
     """Return whether a batch is empty; never in a trace, which is made of a batch with images."""
-    return not torch.jit.is_tracing() and x.shape[0] == 0
+    return not torch.jit.is_tracing() and x.shape[0] == 0  # type: ignore[attr-defined, no-untyped-call]
 
 
 def same_shape(module: nn.Module, x: Tensor) -> Tensor:
