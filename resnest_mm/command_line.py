@@ -48,9 +48,11 @@ def run_tool(action: Callable[[], None]) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's message in one line.
+    """Return an error's message in one line of printable characters.
 
     torch raises an UnpicklingError for objects that `weights_only` refuses, and puts the reason at the end of a page of
     advice. If torch changes the words before the reason, the whole page is returned.
     """
-    return one_line(error).rpartition('WeightsUnpickler error: ')[2]
+    reason = one_line(error).rpartition('WeightsUnpickler error: ')[2]
+    # A terminal would follow control characters, which the name of a file or the answer of a server may have.
+    return ''.join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in reason)

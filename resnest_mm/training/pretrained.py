@@ -1,7 +1,7 @@
 """The pretrained weights that a model's config names: finding, checking and downloading them before the model is built.
 
 cfg.model -> find_pretrained -> entries -> check_pretrained       the local files exist and can be read
-                                       -> fetch_pretrained       the published files are on this machine
+                                       -> fetch_pretrained       the files of others are on this machine
                                        -> preprocessing_notes    the images are normalised as the weights need it
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from resnest_mm.training.checks.checkpoints import check_checkpoint
+from resnest_mm.training.checks.checkpoints import check_checkpoint, is_remote
 from resnest_mm.training.config.walk import is_own, type_name
 from resnest_mm.weights.hub.cache import fetch
+from resnest_mm.weights.hub.local import local_copy
 from resnest_mm.weights.records.lookup import find_record
 from resnest_mm.weights.records.record import Record
 
@@ -68,7 +69,7 @@ def check_pretrained(entries: Iterable[PretrainedEntry]) -> None:
 
 
 def fetch_pretrained(entries: Iterable[PretrainedEntry]) -> None:
-    """Download the published files that are not on this machine yet.
+    """Download the files that this package loads and that are not on this machine yet.
 
     Args:
         entries: From `find_pretrained`.
@@ -76,6 +77,10 @@ def fetch_pretrained(entries: Iterable[PretrainedEntry]) -> None:
     Raises:
         CheckpointError: On the first file that cannot be found, with every place tried.
     """
+    for name in dict.fromkeys(entry.checkpoint for entry in entries if entry.record is None and entry.is_own):
+        if is_remote(name):
+            with local_copy(name):
+                pass
     for record in {entry.record.name: entry.record for entry in entries if entry.record is not None}.values():
         fetch(record)
 

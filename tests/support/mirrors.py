@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,6 +87,37 @@ def serves(content: bytes, *, ranges: bool = True, pause: float = 0.0) -> Behavi
         handler.end_headers()
         time.sleep(pause)
         handler.wfile.write(content[start:])
+
+    return answer
+
+
+def says(content: bytes, kind: str | None) -> Behaviour:
+    """Send content under a media type; None names no type."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        if kind is not None:
+            handler.send_header('Content-Type', kind)
+        handler.send_header('Content-Length', str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def drips(released: threading.Event, *, headers: bool = False) -> Behaviour:
+    """Send a byte now and then until the client has gone or the test is over, in the content or in the headers."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        if not headers:
+            handler.send_header('Content-Length', '1000000')
+            handler.end_headers()
+        handler.flush_headers()
+        with contextlib.suppress(OSError):
+            while not released.wait(0.01):
+                handler.wfile.write(b'x')
+        handler.close_connection = True
 
     return answer
 

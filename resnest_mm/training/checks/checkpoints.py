@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -33,7 +34,7 @@ def check_checkpoint(path: str, *, source: str, by_mmengine: bool = True) -> Non
     """
     if is_remote(path):
         return
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))  # Path.expanduser raises an error for a user that is unknown
     with contextlib.suppress(OSError):  # of a name that no file can have
         if file.is_dir():
             raise UserError(f'{source}: checkpoint {path} is a folder; name a .pth file in it')

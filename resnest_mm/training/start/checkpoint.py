@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,4 +80,4 @@ def _local(start: Start) -> Iterator[LocalCopy]:
             check_checkpoint(str(local.file), source=start.source)
             yield local
     else:
-        yield LocalCopy(Path(start.checkpoint).expanduser())
+        yield LocalCopy(Path(os.path.expanduser(start.checkpoint)))

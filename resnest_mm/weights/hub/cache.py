@@ -13,15 +13,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 import torch.hub
-from filelock import FileLock
 from mmengine.logging import print_log
 
 from resnest_mm.errors import CheckpointError
 from resnest_mm.weights.hub.checksum import checksum_mismatch
-from resnest_mm.weights.hub.download import TIMEOUT, DownloadError, download, unpack
+from resnest_mm.weights.hub.download import TIMEOUT, download, unpack
+from resnest_mm.weights.hub.limits import DownloadError
+from resnest_mm.weights.hub.lock import PATIENCE, only_here
 from resnest_mm.weights.records.record import DownloadSpec
 
 FOLDER_VARIABLE: Final = 'RESNEST_MM_WEIGHTS'
@@ -31,7 +32,9 @@ _checked: set[tuple[Path, int, int, str]] = set()
 """Files of this process with the right checksum: path, size, time of change in nanoseconds, digest."""
 
 
-def fetch(spec: DownloadSpec, *, timeout: float = TIMEOUT, progress: bool | None = None) -> Path:
+def fetch(
+    spec: DownloadSpec, *, timeout: float = TIMEOUT, progress: bool | None = None, patience: float = PATIENCE
+) -> Path:
     """Return the path of a file with the right checksum; it is downloaded if this machine does not have it.
 
     Places are searched in this order: the folder in `RESNEST_MM_WEIGHTS`, torch hub's cache, the mirrors. A download
@@ -42,10 +45,11 @@ def fetch(spec: DownloadSpec, *, timeout: float = TIMEOUT, progress: bool | None
         spec: The file; the record of a published file is one.
         timeout: Seconds without a byte from a server before the next one is tried, above 0.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        patience: Seconds to wait for another process whose download does not grow, above 0.
 
     Raises:
         CheckpointError: If no place has the file; the message lists all places and the file to bring. Also if
-            `RESNEST_MM_WEIGHTS` does not name a folder.
+            `RESNEST_MM_WEIGHTS` does not name a folder, or if another process holds the lock of the file.
     """
     folders = search_folders()
     for folder in folders:
@@ -57,7 +61,7 @@ def fetch(spec: DownloadSpec, *, timeout: float = TIMEOUT, progress: bool | None
     if target is None:
         tried.extend(f'{folder} (no {spec.file_name}, and cannot be written to)' for folder in folders)
         raise _unavailable(spec, tried)
-    with FileLock(target / f'{spec.file_name}.lock'):
+    with only_here(target / spec.file_name, patience=patience):
         found = _search(spec, folders, tried) or _download(spec, target, tried, timeout=timeout, progress=progress)
     if found is None:
         raise _unavailable(spec, tried)
@@ -85,7 +89,10 @@ def _mismatch(file: Path, spec: DownloadSpec) -> str | None:
     key = _key(file, spec)
     if key in _checked:
         return None
-    mismatch = checksum_mismatch(file, digest=spec.digest, algorithms=spec.algorithms)
+    try:
+        mismatch = checksum_mismatch(file, digest=spec.digest, algorithms=spec.algorithms)
+    except OSError as error:
+        return f'it cannot be read: {error.strerror}'
     if mismatch is None:
         _checked.add(key)
     return mismatch
@@ -134,12 +141,12 @@ def _download(
 def _download_from(url: str, final: Path, spec: DownloadSpec, *, timeout: float, progress: bool | None) -> None:
     """Download from one URL; the file gets its final name once it is complete and has the right checksum."""
     whole = final.with_name(f'{final.name}.part')
-    is_packed = urlparse(url).path.endswith('.zip') and not final.name.endswith('.zip')
+    is_packed = urlsplit(url).path.endswith('.zip') and not final.name.endswith('.zip')
     part = final.with_name(f'{final.name}.zip.part') if is_packed else whole
     if spec.digest is None:
         # Without a checksum, nothing would tell if the rest came from another version of the file.
         part.unlink(missing_ok=True)
-    continued = download(url, part, timeout=timeout, progress=progress)
+    continued = download(url, part, timeout=timeout, progress=progress, takes_pages=spec.digest is not None)
     try:
         if is_packed:
             unpack(part, final.name, whole)
@@ -151,7 +158,10 @@ def _download_from(url: str, final: Path, spec: DownloadSpec, *, timeout: float,
         for leftover in {part, whole}:
             leftover.unlink(missing_ok=True)
         raise DownloadError(f'not the published file: {mismatch}', interrupted=continued)
-    os.replace(whole, final)
+    try:
+        os.replace(whole, final)
+    except OSError as error:
+        raise DownloadError(f'{final} cannot be written: {error.strerror}') from error
     _checked.add(_key(final, spec))
     if is_packed:
         part.unlink(missing_ok=True)

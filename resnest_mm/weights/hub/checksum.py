@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from resnest_mm.weights.io.contents import FileError
+from resnest_mm.weights.io.damage import find_damage
 from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.read import kind_of
 
 _SHOWN: Final = 8
+_START: Final = 512
 
 
 def checksum_mismatch(file: Path, *, digest: str | None, algorithms: Sequence[str] = ('sha256',)) -> str | None:
@@ -17,8 +21,8 @@ def checksum_mismatch(file: Path, *, digest: str | None, algorithms: Sequence[st
 
     Args:
         file: The file.
-        digest: Published hash or its beginning, in hexadecimal digits. With None, the file is only checked for the
-            marks of an interrupted or refused download.
+        digest: Published hash or its beginning, in hexadecimal digits. With None, the file must be a checkpoint of a
+            kind that can be read, whole as far as its own checksums tell, and not a text: HTML, JSON or another one.
         algorithms: Hash functions that the digest may come from.
     """
     if digest is None:
@@ -34,9 +38,37 @@ def checksum_mismatch(file: Path, *, digest: str | None, algorithms: Sequence[st
 
 def _find_damage(file: Path) -> str | None:
     with file.open('rb') as stream:
-        start = stream.read(2)
-    if start == b'PK' and not zipfile.is_zipfile(file):
+        start = stream.read(_START)
+    if not start:
+        return 'it is empty'
+    if start[:2] == b'PK' and not zipfile.is_zipfile(file):
         return 'it is cut short'
-    if start[:1] == b'<':
-        return 'it is a web page'
-    return None if start else 'it is empty'
+    if text := _text(start):
+        return text
+    try:
+        kind_of(file)
+    except FileError as error:
+        return error.reason.partition(';')[0]
+    return find_damage(file)
+
+
+def _text(start: bytes) -> str | None:
+    """Return which text a file begins with; None for a file that no text editor would show."""
+    try:
+        text = start.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        # The beginning of a file may end within a character.
+        if error.start < len(start) - 3:
+            return None
+        text = start[: error.start].decode('utf-8-sig')
+    if any(ord(letter) < ord(' ') and letter not in '\t\n\r\f\x1b' for letter in text):
+        return None
+    for mark, what in (
+        ('<', 'a web page'),
+        ('{', 'JSON'),
+        ('[', 'JSON'),
+        ('version https://git-lfs', 'a Git LFS link'),
+    ):
+        if text.lstrip().startswith(mark):
+            return f'it is {what}'
+    return 'it is a text'

@@ -6,62 +6,79 @@ beginning.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import re
 import shutil
+import time
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from tqdm import tqdm
+
+from resnest_mm.errors import one_line
+from resnest_mm.weights.hub.limits import LIMITS, DownloadError, Limits, Watch
+from resnest_mm.weights.hub.opener import open_url
 
 TIMEOUT: Final = 30.0
 """Seconds without a byte from a server before the download fails."""
 
 _CHUNK: Final = 1 << 18
+_SHOWN: Final = 200
+_PAGES: Final = re.compile(r'text/(html|xml)|application/(.*\+)?(json|xml|xhtml)')
 _RANGE_NOT_SATISFIABLE: Final = 416
 
 
-class DownloadError(OSError):
-    """A failed download.
-
-    Args:
-        reason: The reason, in few words.
-        interrupted: Whether a part of the file has arrived, so that another attempt continues it.
-    """
-
-    def __init__(self, reason: str, *, interrupted: bool = False) -> None:
-        super().__init__(reason)
-        self.interrupted = interrupted
-
-
-def download(url: str, part: Path, *, timeout: float = TIMEOUT, progress: bool | None = None) -> bool:
+def download(
+    url: str,
+    part: Path,
+    *,
+    timeout: float = TIMEOUT,
+    progress: bool | None = None,
+    takes_pages: bool = True,
+    limits: Limits = LIMITS,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
     """Download a file, and return whether the download continued an earlier one.
 
     Args:
-        url: An http or https URL. Redirections are followed.
+        url: An http or https URL. Redirections to such URLs are followed.
         part: File to write. If it exists, it is the beginning of the download, and the rest is requested; a server that
             cannot send a rest sends everything. The file stays there after a failure.
         timeout: Seconds without a byte from the server before the download fails, above 0.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        takes_pages: Whether an answer may be called HTML, XML or JSON by its header. Where a checksum decides, the
+            header does not matter.
+        limits: When to give up a server that sends something, but too little.
+        clock: Returns the time in seconds, for the limits.
 
     Raises:
         DownloadError: If the file could not be downloaded completely.
     """
     start = part.stat().st_size if part.exists() else 0
+    transfer = functools.partial(
+        _transfer,
+        url,
+        part,
+        timeout=timeout,
+        progress=progress,
+        takes_pages=takes_pages,
+        watch=Watch(limits, clock=clock),
+    )
     with _download_errors(timeout, part):
         try:
-            return _transfer(url, part, start=start, timeout=timeout, progress=progress)
+            return transfer(start=start)
         except HTTPError as error:
             if error.code != _RANGE_NOT_SATISFIABLE or not start:
                 raise
             if _total(error.headers.get('Content-Range', '')) != start:
-                return _transfer(url, part, start=0, timeout=timeout, progress=progress)
+                return transfer(start=0)
     return True
 
 
@@ -83,25 +100,29 @@ def unpack(archive: Path, file_name: str, target: Path) -> None:
                 raise DownloadError(f'the archive holds no {file_name}')
             with opened.open(members[0]) as source, target.open('wb') as sink:
                 shutil.copyfileobj(source, sink)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise DownloadError('the archive is damaged') from error
 
 
-def _transfer(url: str, part: Path, *, start: int, timeout: float, progress: bool | None) -> bool:
+def _transfer(
+    url: str, part: Path, *, start: int, timeout: float, progress: bool | None, takes_pages: bool, watch: Watch
+) -> bool:
     """Write the file from byte `start` on, or all of it if the server sends all; return whether it was from `start`."""
     headers = {'User-Agent': 'resnest_mm'}
     if start:
         headers['Range'] = f'bytes={start}-'
-    with urlopen(Request(url, headers=headers), timeout=timeout) as answer:
+    with open_url(url, headers=headers, timeout=timeout, watch=watch) as answer:
+        kind = answer.headers.get_content_type() if 'Content-Type' in answer.headers else ''
+        if not takes_pages and _PAGES.fullmatch(kind):
+            raise DownloadError(f'the server sent {kind} instead of a file')
         continues = (
             answer.status == http.HTTPStatus.PARTIAL_CONTENT
             and _first(answer.headers.get('Content-Range', '')) == start
         )
         if answer.status == http.HTTPStatus.PARTIAL_CONTENT and not continues:
             raise DownloadError('the server sent another part of the file than requested')
-        length = answer.headers.get('Content-Length')
         done = start if continues else 0
-        total = None if length is None else done + int(length)
+        total = None if answer.length is None else done + answer.length
         bar = tqdm(
             total=total,
             initial=done,
@@ -129,16 +150,22 @@ def _download_errors(timeout: float, part: Path) -> Iterator[None]:
     except DownloadError:
         raise
     except HTTPError as error:
-        raise DownloadError(f'HTTP {error.code} {error.reason}') from error
+        raise DownloadError(f'HTTP {error.code} {_plain(error.reason)}') from error
     except TimeoutError as error:
         raise DownloadError(f'no answer within {timeout:g} s', interrupted=_is_started(part)) from error
     except URLError as error:
-        reason = f'no answer within {timeout:g} s' if isinstance(error.reason, TimeoutError) else str(error.reason)
+        silent = isinstance(error.reason, TimeoutError)
+        reason = f'no answer within {timeout:g} s' if silent else _plain(error.reason)
         raise DownloadError(reason) from error
     except (ConnectionError, http.client.HTTPException) as error:
-        raise DownloadError(f'the connection broke: {error}', interrupted=_is_started(part)) from error
-    except (OSError, ValueError) as error:
-        raise DownloadError(f'{type(error).__name__}: {error}') from error
+        raise DownloadError(f'the connection broke: {_plain(error)}', interrupted=_is_started(part)) from error
+    except (OSError, ValueError, OverflowError) as error:
+        raise DownloadError(f'{type(error).__name__}: {_plain(error)}') from error
+
+
+def _plain(text: object) -> str:
+    """Return a text that may come from the server in one line of printable characters."""
+    return one_line(''.join(letter if letter.isprintable() else ' ' for letter in str(text)))[:_SHOWN]
 
 
 def _is_started(part: Path) -> bool:

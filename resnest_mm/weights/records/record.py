@@ -93,8 +93,11 @@ class Record(DownloadSpec):
         _one_of(self.name, 'channel_order', self.channel_order, ('RGB', 'BGR'))
         for algorithm in self.algorithms:
             _one_of(self.name, 'algorithms', algorithm, ALGORITHMS)
-        if '/' in self.file_name or not self.file_name:
-            raise ValueError(f'record {self.name!r}: file_name={self.file_name!r} must be a name without folder')
+        if not re.fullmatch(r'(?!\.)[^/\\\x00-\x1f\x7f]{1,200}', self.file_name):
+            raise ValueError(
+                f'record {self.name!r}: file_name={self.file_name!r} must be a name without folder, of at most 200 '
+                'characters, none of them a control character, and not begin with a dot'
+            )
         if self.digest is not None and not re.fullmatch(r'[0-9a-f]{8,64}', self.digest):
             raise ValueError(
                 f'record {self.name!r}: digest={self.digest!r} must be 8 to 64 hexadecimal digits in lower case or None'

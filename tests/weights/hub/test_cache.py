@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -15,14 +16,29 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from resnest_mm.errors import CheckpointError
+from resnest_mm.weights.hub import cache
 from resnest_mm.weights.hub.cache import FOLDER_VARIABLE, fetch
 from resnest_mm.weights.hub.checksum import checksum_mismatch
-from resnest_mm.weights.hub.download import DownloadError, download
+from resnest_mm.weights.hub.download import download
+from resnest_mm.weights.hub.limits import DownloadError, Limits, Watch
+from resnest_mm.weights.hub.lock import only_here
 from resnest_mm.weights.io.hashing import file_digest
 from resnest_mm.weights.records.record import DownloadSpec
-from tests.support.mirrors import Mirrors, breaks_off, fails, hangs, mirrors_running, redirects, serves
+from tests.support.mirrors import (
+    Handler,
+    Mirrors,
+    breaks_off,
+    drips,
+    fails,
+    hangs,
+    mirrors_running,
+    redirects,
+    says,
+    serves,
+)
 
 CONTENT = bytes(range(256)) * 64
 OTHER = b'\x80' + CONTENT[1:]
@@ -57,8 +73,15 @@ def spec(*mirrors: str, **changes: Any) -> DownloadSpec:
     return DownloadSpec(**{'name': 'net', 'file_name': NAME, 'mirrors': mirrors, 'digest': SHA256[:8], **changes})
 
 
-def get(*mirrors: str, timeout: float = 5.0, **changes: Any) -> Path:
-    return fetch(spec(*mirrors, **changes), timeout=timeout, progress=False)
+def get(*mirrors: str, timeout: float = 5.0, patience: float = 60.0, **changes: Any) -> Path:
+    return fetch(spec(*mirrors, **changes), timeout=timeout, progress=False, patience=patience)
+
+
+def saved() -> bytes:
+    """Return a checkpoint as torch writes it."""
+    stream = io.BytesIO()
+    torch.save({'a': torch.zeros(100)}, stream)
+    return stream.getvalue()
 
 
 def names(folder: Path) -> set[str]:
@@ -213,10 +236,10 @@ def test_a_leftover_that_is_already_whole_gets_its_name(server: Mirrors, hub: Pa
 
 def test_a_file_without_hash_is_not_pieced_together(server: Mirrors, hub: Path) -> None:
     """Nothing could tell that the halves are of one file."""
-    url = server.plays('/a', serves(CONTENT))
+    url = server.plays('/a', serves(saved()))
     hub.mkdir(parents=True)
     (hub / f'{NAME}.part').write_bytes(OTHER[:300])
-    assert get(url, digest=None).read_bytes() == CONTENT
+    assert get(url, digest=None).read_bytes() == saved()
     assert server.ranges == [None]
 
 
@@ -327,3 +350,226 @@ def test_a_name_that_no_server_has_is_one_reason(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match='refused'):
         download('http://127.0.0.1:9/a', tmp_path / 'a.part', timeout=1, progress=False)
     assert not (tmp_path / 'a.part').exists()
+
+
+NO_CHECKPOINTS = [
+    pytest.param(b'<!doctype html><html>', 'it is a web page', id='html'),
+    pytest.param(b'\xef\xbb\xbf\n <html>', 'it is a web page', id='html after a byte order mark'),
+    pytest.param(b'{"error": {"code": 404}}', 'it is JSON', id='json'),
+    pytest.param(b'[[[[[[[[{', 'it is JSON', id='json that begins like safetensors'),
+    pytest.param(b'version https://git-lfs.github.com/spec/v1\noid sha256:1', 'it is a Git LFS link', id='git lfs'),
+    pytest.param('Zugriff verweigert, bitte später'.encode(), 'it is a text', id='text'),
+    pytest.param(('ä' * 400).encode(), 'it is a text', id='text that is cut within a letter'),
+    pytest.param('not found'.encode('utf-16'), 'it begins with', id='text of two bytes a letter'),
+    pytest.param(b'\x00' * 1000, 'it begins with', id='zeros'),
+    pytest.param(b'', 'it is empty', id='empty'),
+]
+
+
+@pytest.mark.parametrize(('content', 'fault'), NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_is_never_cached(content: bytes, fault: str, server: Mirrors, hub: Path) -> None:
+    """A login page or an error of a server, answered with code 200, would be the checkpoint from then on."""
+    url = server.plays('/a', says(content, None))
+    with pytest.raises(CheckpointError, match=re.escape(f'{url} (not the published file: {fault}')):
+        get(url, digest=None)
+    assert names(hub) == set()
+
+
+@pytest.mark.parametrize(
+    'kind', ['text/html; charset=utf-8', 'application/json', 'application/problem+json', 'text/xml']
+)
+def test_a_page_is_told_by_its_header_where_no_checksum_decides(kind: str, server: Mirrors, hub: Path) -> None:
+    url = server.plays('/a', says(saved(), kind))
+    with pytest.raises(CheckpointError, match=re.escape(f'{url} (the server sent {kind.partition(";")[0]} instead')):
+        get(url, digest=None)
+    assert names(hub) == set()
+    assert get(url, digest=hashlib.sha256(saved()).hexdigest()).read_bytes() == saved()
+
+
+@pytest.mark.parametrize('kind', [None, 'application/octet-stream', 'text/plain', 'binary/octet-stream'])
+def test_a_checkpoint_may_have_any_other_header(kind: str | None, server: Mirrors, hub: Path) -> None:
+    """Servers that do not know the ending .pth call it text/plain; the content tells that it is none."""
+    assert get(server.plays('/a', says(saved(), kind)), digest=None).read_bytes() == saved()
+
+
+def test_a_cached_file_that_is_no_checkpoint_is_named_and_set_aside(server: Mirrors, hub: Path) -> None:
+    """An earlier version may have cached a page; the message says where it is now."""
+    hub.mkdir(parents=True)
+    flipped = bytearray(saved())
+    flipped[len(flipped) // 2] ^= 1
+    for number, (content, fault) in enumerate([(b'<html>', 'it is a web page'), (bytes(flipped), 'checksum')], 1):
+        (hub / NAME).write_bytes(content)
+        with pytest.raises(CheckpointError, match=f'{re.escape(str(hub / NAME))} .*{fault}.*') as caught:
+            get('http://127.0.0.1:9/net.pth', digest=None)
+        assert f'moved to {NAME}.corrupt-{number})' in str(caught.value)
+        assert (hub / f'{NAME}.corrupt-{number}').read_bytes() == content
+    assert get(server.plays('/a', serves(saved())), digest=None).read_bytes() == saved()
+
+
+def test_a_cached_file_that_cannot_be_opened_is_set_aside(
+    server: Mirrors, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.mkdir(parents=True)
+    (hub / NAME).write_bytes(OTHER)
+    real = cache.checksum_mismatch
+
+    def refuse(file: Path, **arguments: Any) -> str | None:
+        if file.read_bytes() == OTHER:
+            raise PermissionError(13, 'Permission denied')
+        return real(file, **arguments)
+
+    monkeypatch.setattr(cache, 'checksum_mismatch', refuse)
+    assert get(server.plays('/a', serves(CONTENT))).read_bytes() == CONTENT
+    assert names(hub) == {NAME, f'{NAME}.corrupt-1'}
+
+
+def test_a_folder_with_the_name_of_the_file_is_one_reason(server: Mirrors, hub: Path) -> None:
+    (hub / NAME).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r'cannot be written: Is a directory'):
+        get(server.plays('/a', serves(CONTENT)))
+
+
+def hold(lock: FileLock, file: Path) -> None:
+    lock.acquire()
+    file.write_text('pid 12 on node3 since 2026-01-02 03:04:05 +0000\n')
+
+
+def test_a_lock_that_is_held_without_progress_is_named_with_its_holder(server: Mirrors, hub: Path) -> None:
+    hub.mkdir(parents=True)
+    lock = FileLock(hub / f'{NAME}.lock')
+    hold(lock, hub / f'{NAME}.lock')
+    url = server.plays('/a', serves(CONTENT))
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            get(url, patience=0.02)
+        holder = 'another process (pid 12 on node3 since 2026-01-02 03:04:05 +0000)'
+        assert f'{hub / NAME}.lock is locked by {holder}, whose download has not grown for 0.02 s' in str(caught.value)
+        assert 'delete the file if the process is gone' in str(caught.value)
+    finally:
+        lock.release()
+    assert get(url, patience=0.02).read_bytes() == CONTENT
+    assert (hub / f'{NAME}.lock').read_text().startswith(f'pid {os.getpid()} on ')
+
+
+def test_a_lock_is_waited_for_as_long_as_the_download_grows(server: Mirrors, hub: Path) -> None:
+    """A large file takes longer than any fixed time."""
+    hub.mkdir(parents=True)
+    part, lock = hub / f'{NAME}.part', FileLock(hub / f'{NAME}.lock')
+    hold(lock, hub / f'{NAME}.lock')
+    times = iter(range(0, 10_000, 7))
+
+    def clock() -> float:
+        now = next(times)
+        if now < 50:
+            part.write_bytes(CONTENT[: now + 1])
+        elif lock.is_locked:
+            (hub / NAME).write_bytes(CONTENT)
+            lock.release()
+        return float(now)
+
+    with only_here(hub / NAME, patience=0.01, clock=clock):
+        pass
+    assert next(times) > 50
+
+
+def test_a_folder_that_cannot_have_locks_is_one_reason(hub: Path, server: Mirrors) -> None:
+    (hub / f'{NAME}.lock').mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r'\.lock cannot be locked: '):
+        get(server.plays('/a', serves(CONTENT)))
+
+
+class Clock:
+    """A time that moves by some seconds whenever it is asked for."""
+
+    def __init__(self, step: float) -> None:
+        self.step, self.now = step, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ('limits', 'fault'),
+    [
+        (Limits(slowest=1024, window=60, overall=1e9), 'it sends fewer than 1024 bytes a second'),
+        (Limits(slowest=0, window=60, overall=3600), 'it took more than 1 h'),
+    ],
+    ids=['rate', 'overall'],
+)
+@pytest.mark.parametrize('headers', [False, True], ids=['content', 'headers'])
+def test_a_download_that_drips_ends(headers: bool, limits: Limits, fault: str, server: Mirrors, tmp_path: Path) -> None:
+    """One byte every 20 seconds is never silent for 30, and would hold the run, its GPUs and the lock for ever."""
+    over = threading.Event()
+    url = server.plays('/a', drips(over, headers=headers))
+    try:
+        with pytest.raises(DownloadError, match=fault):
+            download(url, tmp_path / 'a.part', progress=False, limits=limits, clock=Clock(20))
+    finally:
+        over.set()
+
+
+def test_a_slow_download_within_the_limits_is_whole(server: Mirrors, tmp_path: Path) -> None:
+    """The rate is an average over a window, so that a pause in a fast download does not end it."""
+    url = server.plays('/a', serves(CONTENT))
+    limits = Limits(slowest=len(CONTENT) / 60 / 4, window=60, overall=1e9)
+    assert download(url, tmp_path / 'a.part', progress=False, limits=limits, clock=Clock(59)) is False
+    assert (tmp_path / 'a.part').read_bytes() == CONTENT
+
+
+def test_a_mirror_that_drips_is_passed_over_and_its_part_continued(
+    server: Mirrors, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, 'download', functools.partial(download, clock=Clock(20)))
+    over = threading.Event()
+    bad, good = server.plays('/bad', drips(over)), server.plays('/good', serves(CONTENT))
+    try:
+        # A byte of the drip is not the first of the file, so the sum is wrong, and the mirror is asked again for all.
+        assert get(bad, good).read_bytes() == CONTENT
+    finally:
+        over.set()
+    assert server.asked('/bad') == 1
+    assert server.ranges[1] is not None
+
+
+@pytest.mark.parametrize('target', ['file:///etc/passwd', 'ftp://127.0.0.1/a', 'data:,x', 'gopher://127.0.0.1/'])
+def test_a_redirection_leads_to_http_only(target: str, server: Mirrors, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError):
+        download(server.plays('/a', redirects(target)), tmp_path / 'a.part', progress=False)
+    assert not (tmp_path / 'a.part').exists()
+
+
+def test_a_circle_of_redirections_is_one_reason(server: Mirrors, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match='infinite loop') as caught:
+        download(server.plays('/a', redirects(f'{server.url}/a')), tmp_path / 'a.part', progress=False)
+    assert '\n' not in str(caught.value)
+
+
+def test_an_error_of_a_server_is_shown_without_control_characters(server: Mirrors, tmp_path: Path) -> None:
+    """A terminal would follow the escape sequences in it."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(404, 'no\x1b[31m\x07 file')
+        handler.send_header('Content-Length', '0')
+        handler.end_headers()
+
+    with pytest.raises(DownloadError, match=r'^HTTP 404 no \[31m file$'):
+        download(server.plays('/a', answer), tmp_path / 'a.part', progress=False)
+
+
+def test_ctrl_c_leaves_the_part_alone(server: Mirrors, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run continues; nothing else lies about, and the lock is free."""
+    over = threading.Event()
+    url = server.plays('/a', hangs(over, content=CONTENT, after=700), serves(CONTENT))
+
+    def interrupt(self: Watch, size: int) -> None:
+        if (hub / f'{NAME}.part').exists() and size:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, 'count', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            get(url)
+    over.set()
+    assert names(hub) == {f'{NAME}.part'}
+    assert get(url).read_bytes() == CONTENT
