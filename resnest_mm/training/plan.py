@@ -29,6 +29,7 @@ from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
 from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
 from resnest_mm.training.start.checkpoint import Start, find_start, load_start
+from resnest_mm.training.start.initializers import check_initializers, localize_initializers
 from resnest_mm.training.work_dir import apply_work_dir, last_checkpoint
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
@@ -145,6 +146,8 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     check_pretrained(entries)
     model = check_build(cfg, splits=('train', 'val'))
     fetch_pretrained(entries)
+    cfg, files = localize_initializers(cfg, entries)
+    notes += check_initializers(model, files, partial=arguments.partial)
     start = find_start(cfg)
     if start is not None:
         cfg, misfits = load_start(cfg, start, model, partial=arguments.partial)

@@ -17,8 +17,16 @@ from torch import Tensor
 
 @MODELS.register_module()
 class MicroModel(BaseModel):
-    def __init__(self, *, norm_cfg: Any, width: int = 2, backbone: Any = None, data_preprocessor: Any = None) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+    def __init__(
+        self,
+        *,
+        norm_cfg: Any,
+        width: int = 2,
+        backbone: Any = None,
+        data_preprocessor: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if width < 1:
             raise ValueError(f'width={width} must be at least 1')
         self.conv = torch.nn.Conv2d(1, width, 1)
