@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Box = Sequence[float]
 Detection = tuple[list[float], float, int]
+Item = TypeVar('Item')
+
+
+def in_batches(views: Sequence[Item], size: int) -> list[list[Item]]:
+    """Put consecutive views of one image together; the last batch may be smaller."""
+    batches: list[list[Item]] = []
+    for view in views:
+        if not batches or len(batches[-1]) == size:
+            batches.append([])
+        batches[-1].append(view)
+    return batches
+
+
+def padded(images: Sequence[NDArray[np.float64]], *, divisor: int) -> NDArray[np.float64]:
+    """Pad images [3, H, W] with zeros, on the right and below, to the largest of them and to a multiple of a number."""
+    height = width = 0
+    for image in images:
+        height, width = max(height, image.shape[1]), max(width, image.shape[2])
+    while height % divisor:
+        height += 1
+    while width % divisor:
+        width += 1
+    batch = np.zeros((len(images), 3, height, width))
+    for index, image in enumerate(images):
+        batch[index, :, : image.shape[1], : image.shape[2]] = image
+    return batch
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -20,6 +47,17 @@ def overlap(a: Box, b: Box) -> float:
         return 0.0
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
     return width * height / union
+
+
+def with_area(detections: Sequence[Detection], size: tuple[int, int]) -> list[Detection]:
+    """Cut boxes at the border of an image (height, width) and drop those of which nothing is left."""
+    kept: list[Detection] = []
+    for box, score, label in detections:
+        limits = (size[1], size[0], size[1], size[0])
+        cut = [min(max(value, 0.0), float(limit)) for value, limit in zip(box, limits, strict=True)]
+        if cut[2] > cut[0] and cut[3] > cut[1]:
+            kept.append((cut, score, label))
+    return kept
 
 
 def suppress(detections: Sequence[Detection], *, threshold: float, most: int) -> list[Detection]:

@@ -106,6 +106,8 @@ def merge_boxes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Merge the boxes of all views by class-wise NMS, and return boxes, scores and labels, the best first.
 
+    Boxes that have no area in the image are dropped before the NMS, so that they do not take the places of others.
+
     Args:
         boxes: Boxes (x1, y1, x2, y2) in pixels of the image, where they are clipped. Shape: [N, 4].
         scores: Scores of the boxes. Shape: [N].
@@ -117,7 +119,7 @@ def merge_boxes(
     """
     height, width = image_size
     boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
-    found = scores > score_thr
+    found = (scores > score_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     boxes, scores, labels = boxes[found], scores[found], labels[found]
     if not len(boxes):
         return boxes, scores, labels

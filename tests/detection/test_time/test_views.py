@@ -16,7 +16,7 @@ pytest.importorskip('mmdet', reason='views are read off what mmdet records')
 from mmengine.registry import TRANSFORMS, DefaultScope
 
 from resnest_mm.detection.test_time.views import View, mean_of, merge_boxes
-from tests.support.tta_loops import box_in_image, suppress
+from tests.support.tta_loops import box_in_image, suppress, with_area
 
 DIRECTIONS = (None, 'horizontal', 'vertical', 'diagonal')
 FLIPS = {None: (), 'horizontal': (1,), 'vertical': (0,), 'diagonal': (0, 1)}
@@ -153,14 +153,38 @@ def test_boxes_are_merged_class_by_class_as_by_hand(most: int, seed: int) -> Non
         nms={'type': 'nms', 'iou_threshold': 0.4},
         max_per_img=most,
     )
-    cut = [[min(max(v, 0.0), 70.0 if i % 2 == 0 else 50.0) for i, v in enumerate(box)] for box in boxes.tolist()]
-    detections = [d for d in zip(cut, scores.tolist(), labels.tolist(), strict=True) if d[1] > scores[1].item()]
+    good = [
+        (box, score, label)
+        for box, score, label in zip(boxes.tolist(), scores.tolist(), labels.tolist(), strict=True)
+        if score > scores[1].item()
+    ]
+    detections = with_area(good, (50, 70))
     expected = suppress(detections, threshold=0.4, most=most)
-    assert 3 < len(expected) < len(detections)
+    assert 3 < len(expected) < len(detections) < len(good)
     assert len(merged[0]) == len(expected)
     assert merged[0].tolist() == [pytest.approx(box) for box, _, _ in expected]
     assert merged[1].tolist() == pytest.approx([score for _, score, _ in expected])
     assert merged[2].tolist() == [label for _, _, label in expected]
+
+
+@pytest.mark.parametrize(
+    'flat',
+    [[70.0, 5, 80, 20], [-9.0, 5, 0, 20], [5.0, -30, 20, -10], [5.0, 50, 20, 51], [5.0, 5, 5, 20], [5.0, 20, 9, 20]],
+)
+def test_boxes_without_area_do_not_take_the_places_of_others(flat: list[float]) -> None:
+    """A box that the border of the image cuts to nothing is dropped before the best boxes are chosen."""
+    boxes = torch.tensor([flat, [10.0, 10, 30, 30], flat, [40.0, 10, 60, 30]])
+    merged = merge_boxes(
+        boxes,
+        torch.tensor([0.9, 0.8, 0.7, 0.6]),
+        torch.tensor([0, 0, 1, 1]),
+        image_size=(50, 70),
+        score_thr=0.1,
+        nms={'type': 'nms', 'iou_threshold': 0.5},
+        max_per_img=2,
+    )
+    assert merged[0].tolist() == boxes[[1, 3]].tolist()
+    assert merged[1].tolist() == pytest.approx([0.8, 0.6]) and merged[2].tolist() == [0, 1]
 
 
 def test_nothing_is_left_of_nothing() -> None:
