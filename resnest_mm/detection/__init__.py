@@ -11,4 +11,5 @@ if host_imports('mmdet'):
     import resnest_mm.detection.panoptic.semantic_head
     import resnest_mm.detection.rpn_anchors
     import resnest_mm.detection.rpn_assigner
+    import resnest_mm.detection.rpn_head
     import resnest_mm.detection.test_time.mask_tta

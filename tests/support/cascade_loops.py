@@ -194,16 +194,20 @@ def rpn_losses(
     deltas: Sequence[Tensor],
     anchors: Sequence[Sequence[float]],
     objects: Sequence[Sequence[Sequence[float]]],
+    *,
+    batch: int,
+    chosen: Sequence[Sequence[int]] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return objectness and box loss, both divided by the number of anchors that take part."""
-    count = 0
+    """Return objectness and box loss, both divided by the number of images times that of anchors of an image to choose.
+
+    `batch` is that number, however many can be chosen; `chosen` are the anchors of each image, all of them if None.
+    """
     score, place = logits[0].sum() * 0, deltas[0].sum() * 0
     for image, part in enumerate(objects):
         for index, (sign, target) in enumerate(rpn_targets(anchors, part)):
-            if sign < 0:
+            if sign < 0 or (chosen is not None and index not in chosen[image]):
                 continue
-            count += 1
             score = score + binary_cross_entropy(logits[image][index], sign)
             if sign:
                 place = place + l1(deltas[image][index], encode(anchors[index], part[target], (1, 1, 1, 1)))
-    return score / count, place / count
+    return score / (batch * len(objects)), place / (batch * len(objects))

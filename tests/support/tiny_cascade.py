@@ -29,6 +29,8 @@ COORDINATES = ((10, 10, 5, 5), (20, 20, 10, 10), (30, 30, 15, 15))
 """How many units of a delta are one width, one height and one factor e of a box, stage by stage."""
 THRESHOLDS = (0.5, 0.6, 0.7)
 MASK_SIZE = 8
+ANCHORS = 3000
+"""How many anchors of an image the RPN may be trained on: more than there are, so that all of them take part."""
 
 
 def model_config(*, masks: bool = True, stock: bool = False) -> ConfigDict:
@@ -88,7 +90,7 @@ def model_config(*, masks: bool = True, stock: bool = False) -> ConfigDict:
         backbone=dict(type='resnest_mm.ResNeSt', depth=14, stem_channels=8, base_channels=8, norm_eval=True),
         neck=dict(type='FPN', in_channels=[32, 64, 128, 256], out_channels=8, num_outs=5),
         rpn_head=dict(
-            type='RPNHead',
+            type='RPNHead' if stock else 'resnest_mm.Detectron2RPNHead',
             in_channels=8,
             feat_channels=8,
             anchor_generator=dict(
@@ -103,7 +105,7 @@ def model_config(*, masks: bool = True, stock: bool = False) -> ConfigDict:
         ),
         roi_head=roi_head,
         train_cfg=dict(
-            rpn=dict(assigner=rpn_assigner, sampler=everything, allowed_border=-1, pos_weight=-1),
+            rpn=dict(assigner=rpn_assigner, sampler={**everything, 'num': ANCHORS}, allowed_border=-1, pos_weight=-1),
             rpn_proposal=proposals,
             rcnn=rcnn,
         ),

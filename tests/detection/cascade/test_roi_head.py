@@ -132,6 +132,7 @@ def test_the_whole_detectors_nine_losses_equal_the_loops() -> None:
         [torch.cat([level[image].permute(1, 2, 0).reshape(-1, 4) for level in deltas]) for image in range(2)],
         anchors,
         tiny.BOXES,
+        batch=tiny.ANCHORS,
     )
     metas = [sample.metainfo for sample in samples]
     found = detector.rpn_head.predict_by_feat(
