@@ -5,6 +5,7 @@ from resnest_mm.hosts import host_imports
 if host_imports('mmdet'):
     import resnest_mm.detection.box_head
     import resnest_mm.detection.cascade.roi_head
+    import resnest_mm.detection.coco
     import resnest_mm.detection.crop
     import resnest_mm.detection.mask_head
     import resnest_mm.detection.panoptic.fpn
