@@ -1,8 +1,10 @@
 """Boxes of COCO as the authors' box detectors get them: the short side is any whole number from 640 to 800.
 
-Images are decoded and resized by PIL, as in detectron2. What remains different: mmdet leaves out objects of less than
-one pixel, which detectron2 trains on. A test has one scale; with `tools/test.py --tta` it has the 18 views that
-detectron2-ResNeSt has where TEST.AUG is enabled.
+Images are decoded and resized by PIL, as in detectron2. Objects whose polygons all have fewer than three points are
+left out, and then images on which only crowds or nothing remain. What remains different: mmdet leaves out objects of
+less than one pixel, which detectron2 trains on. Where the limit of 1333 makes the short side end in one half,
+detectron2 rounds twice, so that an image may be one pixel smaller or larger. A test has one scale; with
+`tools/test.py --tta` it has the 18 views that detectron2-ResNeSt has where TEST.AUG is enabled, three of them at once.
 
 Source: detectron2-ResNeSt@54ec876, detectron2/data and detectron2/modeling/test_time_augmentation.py.
 """
@@ -31,7 +33,11 @@ train_dataloader = dict(
     num_workers=4,
     sampler=dict(type='InfiniteSampler'),
     batch_sampler=dict(type='AspectRatioBatchSampler'),
-    dataset=dict(pipeline=train_pipeline, filter_cfg=dict(filter_empty_gt=True, min_size=0)),
+    dataset=dict(
+        type='resnest_mm.Detectron2CocoDataset',
+        pipeline=train_pipeline,
+        filter_cfg=dict(filter_empty_gt=True, min_size=0),
+    ),
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -58,6 +58,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
+        type='CocoDataset',  # keeps boxes without an outline
         data_root=data_root,
         metainfo=metainfo,
         ann_file=train_file,

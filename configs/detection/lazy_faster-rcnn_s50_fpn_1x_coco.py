@@ -18,8 +18,6 @@ from mmdet.models import (
     DetDataPreprocessor,
     FasterRCNN,
     L1Loss,
-    RPNHead,
-    Shared4Conv1FCBBoxHead,
     SingleRoIExtractor,
     StandardRoIHead,
 )
@@ -33,8 +31,11 @@ from mmengine.runner import IterBasedTrainLoop, TestLoop, ValLoop
 from torch.optim import SGD
 
 from resnest_mm import ResNeSt
+from resnest_mm.detection.box_head import Detectron2Shared4Conv1FCBBoxHead
+from resnest_mm.detection.coco import Detectron2CocoDataset
 from resnest_mm.detection.rpn_anchors import AllValidAnchorGenerator
 from resnest_mm.detection.rpn_assigner import Detectron2RPNAssigner
+from resnest_mm.detection.rpn_head import Detectron2RPNHead
 from resnest_mm.detection.test_time.mask_tta import DetMaskTTAModel
 from resnest_mm.models.layers.naive_sync_bn import NaiveSyncBN
 from resnest_mm.training.hooks.precise_bn import PreciseBNHook
@@ -69,7 +70,7 @@ model = dict(
         init_cfg=dict(type='Caffe2Xavier', layer='Conv2d'),
     ),
     rpn_head=dict(
-        type=RPNHead,
+        type=Detectron2RPNHead,
         in_channels=256,
         feat_channels=256,
         anchor_generator=dict(
@@ -88,7 +89,7 @@ model = dict(
             featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=dict(
-            type=Shared4Conv1FCBBoxHead,
+            type=Detectron2Shared4Conv1FCBBoxHead,
             in_channels=256,
             conv_out_channels=256,
             fc_out_channels=1024,
@@ -161,7 +162,7 @@ train_dataloader = dict(
     sampler=dict(type=InfiniteSampler, shuffle=True),
     batch_sampler=dict(type=AspectRatioBatchSampler),
     dataset=dict(
-        type=CocoDataset,
+        type=Detectron2CocoDataset,
         data_root=data_root,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),

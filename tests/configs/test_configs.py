@@ -127,7 +127,8 @@ def test_classes_and_heads_agree(path: Path) -> None:
             assert list(panoptic[: len(classes)]) == list(classes)
             assert len(panoptic) == len(classes) + cfg.model.semantic_head.num_stuff_classes
             continue
-        assert (dataset.type, dataset.get('metainfo')) == (train[0].type, train[0].get('metainfo'))
+        assert type_name(dataset).removeprefix('Detectron2') == type_name(train[0]).removeprefix('Detectron2')
+        assert dataset.get('metainfo') == train[0].get('metainfo')
         assert dataset.get('reduce_zero_label') == train[0].get('reduce_zero_label')
 
 
@@ -172,7 +173,7 @@ def test_the_coco_recipe_sets_the_five_coupled_switches() -> None:
     norms = [cfg.model.backbone.norm_cfg.type, cfg.model.neck.norm_cfg.type, head.norm_cfg.type]
     assert norms == ['resnest_mm.NaiveSyncBN'] * 3
     assert (cfg.model.backbone.norm_eval, cfg.model.backbone.frozen_stages) == (False, 1)
-    assert head.type == 'Shared4Conv1FCBBoxHead'
+    assert head.type == 'resnest_mm.Detectron2Shared4Conv1FCBBoxHead'
     resize = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomResize')
     assert resize.scale == [(1333, 640), (1333, 800)]
 

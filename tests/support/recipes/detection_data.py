@@ -1,4 +1,4 @@
-"""What a detection config really makes of images: its loaders and pipelines run on a data set of five files."""
+"""What a detection config really makes of images: its loaders and pipelines run on a data set of six files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ FILES = {
     'empty.jpg': (64, 33),
     'crowd.jpg': (64, 33),
     'small.jpg': (20, 20),
+    'line.jpg': (64, 33),
 }
 Range = tuple[int, int]
 
 
 def write_data(root: Path, classes: tuple[str, ...], stuff: tuple[str, ...]) -> None:
-    """Write five images to train and to validate, and what is in them, in the folders of COCO.
+    """Write six images to train and to validate, and what is in them, in the folders of COCO.
 
-    The first image is stored lying on its side. One has no object, one only a crowd.
+    The first image is stored lying on its side. One has no object, one only a crowd, one an
+    object whose polygon has two points.
     """
     annotations = [
         _object(1, 'wide.jpg', [20, 8, 24, 16]),
@@ -45,6 +47,7 @@ def write_data(root: Path, classes: tuple[str, ...], stuff: tuple[str, ...]) -> 
         _object(3, 'tall.jpg', [8, 20, 16, 24]),
         _object(4, 'crowd.jpg', [20, 8, 24, 16], crowd=True),
         _object(5, 'small.jpg', [4, 4, 10, 10]),
+        {**_object(6, 'line.jpg', [20, 8, 24, 16]), 'segmentation': [[20, 8, 44, 24]]},
     ]
     images = [
         {'id': index, 'file_name': name, 'width': width, 'height': height}
@@ -102,9 +105,13 @@ def observe_data(cfg: Config, root: Path) -> Iterator[tuple[str, Any]]:
         files = (dataset.ann_file, Path(dataset.get_data_info(0)['img_path']).parent)
         yield f'data set: {what} files', tuple(str(Path(file).relative_to(root)) for file in files)
     kept = {Path(train.dataset.get_data_info(index)['img_path']).name for index in range(len(train.dataset))}
-    yield 'data set: images kept with objects, one of them small', tuple(sorted(kept - {'crowd.jpg', 'empty.jpg'}))
+    yield (
+        'data set: images kept with objects, one of them small',
+        tuple(sorted(kept - {'crowd.jpg', 'empty.jpg', 'line.jpg'})),
+    )
     yield 'data set: images kept without anything', int('empty.jpg' in kept)
     yield 'data set: images kept with nothing but a crowd', int('crowd.jpg' in kept)
+    yield 'data set: images kept with nothing but a polygon of two points', int('line.jpg' in kept)
     yield 'data set: images kept in the test', len(test.dataset)
     batches = train.batch_sampler
     yield 'loader: images on each of 8 GPUs, in all', (batches.batch_size, 8 * batches.batch_size)
@@ -115,6 +122,7 @@ def observe_data(cfg: Config, root: Path) -> Iterator[tuple[str, Any]]:
     yield from _observe_training(train.dataset)
     yield from observe_stuff_data(cfg, train.dataset, test.dataset, root)
     yield from _observe_test(test.dataset)
+    yield from _observe_views(cfg)
     assert cfg.val_dataloader == cfg.test_dataloader and cfg.val_evaluator == cfg.test_evaluator
     evaluator = copy.deepcopy(cfg.test_evaluator)
     for entry in many(evaluator):
@@ -261,6 +269,33 @@ def _observe_test(dataset: Any) -> Iterator[tuple[str, Any]]:
         sizes.append((width, height))
     yield 'test: size of 64x33 and of 40x40 (width, height)', tuple(sizes)
     yield 'test: resizes as PIL does', _filter_of(steps['Resize'])
+
+
+def _observe_views(cfg: Config) -> Iterator[tuple[str, Any]]:
+    from mmdet.registry import TRANSFORMS
+
+    from resnest_mm.detection.test_time.mask_tta import DetMaskTTAModel
+    from tests.support.tta_models import PaintDetector
+
+    *_, augment = (TRANSFORMS.build(step) for step in copy.deepcopy(cfg.tta_pipeline))
+    views, longest = [], set()
+    for subroutine in augment.subroutines:
+        steps = {name_of(step): step for step in subroutine.transforms}
+        long_side, short_side = steps['Resize'].scale
+        views.append((short_side, bool(steps['RandomFlip'].prob)))
+        longest.add(long_side)
+    yield (
+        'several scales: short sides and whether they are flipped, in their order; longest side',
+        (tuple(views), *longest),
+    )
+    settings = copy.deepcopy(cfg.tta_model)
+    assert settings.pop('type') == 'resnest_mm.DetMaskTTAModel'
+    model = DetMaskTTAModel(module=PaintDetector(), **settings)
+    yield 'several scales: views of an image in one batch', model.batch_size
+    yield (
+        'several scales: least score, overlap of NMS, boxes',
+        (model.score_thr, model.nms['iou_threshold'], model.max_per_img),
+    )
 
 
 def _sample(image: NDArray[Any], *, box: tuple[int, int, int, int] | None = None) -> dict[str, Any]:

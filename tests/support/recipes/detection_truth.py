@@ -191,7 +191,7 @@ _SHARED: Final[Mapping[str, Any]] = {
         (256, 15),
         (256, 8),
     ),
-    'rpn': 'RPNHead',
+    'rpn': 'resnest_mm.Detectron2RPNHead',
     'rpn: convolutions (in, out, kernel)': ((256, 256, 3), (256, 3, 1), (256, 12, 1)),
     'rpn: norms': 0,
     'anchors': 'resnest_mm.AllValidAnchorGenerator',
@@ -217,12 +217,12 @@ _SHARED: Final[Mapping[str, Any]] = {
     'preprocessor: white pixel, red to blue': (2.2489, 2.41984, 2.63287),
     'preprocessor: where a red pixel is high': 0,
     'preprocessor: batch of an image of 33x65 (height, width), its border': ((1, 3, 64, 96), (0.0, 0.0, 0.0)),
-    'data set': 'CocoDataset',
+    'data set': 'resnest_mm.Detectron2CocoDataset',
     'data set: classes, first, last': (80, 'person', 'toothbrush'),
     'data set: folder': 'data/coco/',
     'data set: training files': ('annotations/instances_train2017.json', 'train2017'),
     'data set: images kept with objects, one of them small': ('small.jpg', 'tall.jpg', 'wide.jpg'),
-    'data set: images kept in the test': 5,
+    'data set: images kept in the test': 6,
     'training: decodes as PIL, turned by the orientation tag': True,
     'training: objects and crowds of an image': (1, 1),
     'training: resizes as PIL does': 'BILINEAR',
@@ -233,6 +233,12 @@ _SHARED: Final[Mapping[str, Any]] = {
     'test: decodes as PIL, turned by the orientation tag': True,
     'test: size of 64x33 and of 40x40 (width, height)': ((1333, 687), (800, 800)),
     'test: resizes as PIL does': 'BILINEAR',
+    'several scales: short sides and whether they are flipped, in their order; longest side': (
+        tuple((short, flipped) for short in range(400, 1201, 100) for flipped in (False, True)),
+        4000,
+    ),
+    'several scales: views of an image in one batch': 3,
+    'several scales: least score, overlap of NMS, boxes': (1e-8, 0.5, 100),
     'test: images at once, sampler, shuffles': (1, 'DefaultSampler', False),
     'optimiser': ('OptimWrapper', 'SGD'),
     'optimiser: momentum, dampening, nesterov': (0.9, 0, False),
@@ -248,11 +254,6 @@ _SHARED: Final[Mapping[str, Any]] = {
     'PreciseBN: iterations, once in the list of hooks': (200,),
     'PreciseBN: before the checkpoint': True,
     'DDP: own settings': None,
-}
-
-_HOST: Final[Mapping[str, Any]] = {
-    # detectron2 drops these images; mmdet has no setting for that
-    'data set: images kept with nothing but a crowd': 1,
 }
 
 _DEPTHS: Final[Mapping[int, Mapping[str, Any]]] = {
@@ -318,10 +319,14 @@ _DATA: Final[Mapping[str, Mapping[str, Any]]] = {
 _INSTANCE_FILES: Final[Mapping[str, Any]] = {
     'data set: validation files': ('annotations/instances_val2017.json', 'val2017'),
     'data set: images kept without anything': 0,
+    'data set: images kept with nothing but a crowd': 0,
+    'data set: images kept with nothing but a polygon of two points': 0,
 }
 _PANOPTIC_FILES: Final[Mapping[str, Any]] = {
     'data set: validation files': ('annotations/panoptic_val2017.json', 'val2017'),
     'data set: images kept without anything': 1,
+    'data set: images kept with nothing but a crowd': 1,
+    'data set: images kept with nothing but a polygon of two points': 1,
 }
 
 _SCHEDULES: Final[Mapping[bool, Mapping[str, Any]]] = {
@@ -336,7 +341,6 @@ def truth(name: str) -> dict[str, Any]:
     data = 'panoptic' if entry.panoptic else 'crop' if entry.tricks else 'choice' if entry.convs else 'range'
     parts = (
         _SHARED,
-        _HOST,
         _DEPTHS[entry.depth],
         _DCN[entry.dcn, entry.depth],
         BOX_HEADS[entry.box],

@@ -15,7 +15,7 @@ _BOXES: Final[Mapping[str, Any]] = {
     'boxes, head: linear layers before the outputs (in, out)': ((256 * 49, 1024),),
     'boxes, head: convolutions (in, out, kernel), biases': (_CONVS, 0),
     'boxes, head: norms': 4,
-    'boxes, head: class': 'Shared4Conv1FCBBoxHead',
+    'boxes, head: class': 'resnest_mm.Detectron2Shared4Conv1FCBBoxHead',
     'boxes, head: classes': 80,
     'boxes, head: outputs of the classifier': (1024, 81),
     'boxes, head: class loss, sigmoid, weight': ('CrossEntropyLoss', False, 1.0),
