@@ -29,13 +29,20 @@ def classes_of_file(extras: Mapping[str, Any]) -> tuple[str, ...]:
 def classes_of_config(cfg: Config, *, split: str) -> tuple[str, ...]:
     """Return the names of the classes of the first data set of a split, by label; empty where it has none.
 
+    A panoptic data set has the classes of stuff after those of things. Where the training has only the things, the
+    checkpoint has only these names, so the classes of stuff are left out.
+
     Args:
         cfg: Parsed config, whose types are known.
         split: `'train'`, `'val'` or `'test'`.
     """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
         found = next(iter_sources(cfg, (split,)), None)
-    return found.names if isinstance(found, Source) else ()
+        if not isinstance(found, Source):
+            return ()
+        trained = next(iter_sources(cfg, ('train',)), None) if found.is_a('CocoPanopticDataset') else None
+    things = tuple(found.dataset.metainfo.get('thing_classes') or ())
+    return things if isinstance(trained, Source) and trained.names == things else found.names
 
 
 def compare_classes(given: Sequence[str], own: Sequence[str]) -> str | None:
