@@ -24,7 +24,9 @@ def build(cfg: Config) -> Any:
 
 def observe_model(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield what the built detector is, without its RoI head."""
-    norms = [layer for layer in model.modules() if 'Norm' in type(layer).__name__ or isinstance(layer, _BatchNorm)]
+    # NormalizedSequential only holds norms
+    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
+    norms = [layer for layer in layers if 'Norm' in type(layer).__name__ or isinstance(layer, _BatchNorm)]
     fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     yield 'detector', name_of(model)
     yield 'norms', {name_of(layer) for layer in norms}

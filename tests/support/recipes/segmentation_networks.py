@@ -31,7 +31,9 @@ def name_of(thing: Any) -> str:
 
 def observe_model(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield what the built segmentor is."""
-    norms = [layer for layer in model.modules() if 'Norm' in type(layer).__name__ or isinstance(layer, _BatchNorm)]
+    # NormalizedSequential only holds norms
+    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
+    norms = [layer for layer in layers if 'Norm' in type(layer).__name__ or isinstance(layer, _BatchNorm)]
     yield 'segmentor', name_of(model)
     yield 'norms', {name_of(layer) for layer in norms}
     yield 'norms: eps, momentum', {(layer.eps, layer.momentum) for layer in norms}
