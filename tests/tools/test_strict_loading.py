@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from resnest_mm.weights.hub.cache import FOLDER_VARIABLE
 from tests.support.made_checkpoints import expect_refusal
+from tests.support.mirrors import mirrors_running, serves
 from tests.support.projects import Project
 
 Tool = Callable[[str, Sequence[str]], int]
@@ -200,3 +203,44 @@ def test_a_test_compares_the_classes_of_file_and_config(
     assert message in expect_refusal(tool, 'test', argv, project.cwd, capsys)
     assert tool('test', [*argv, '--partial']) == 0
     assert message in capsys.readouterr().out
+
+
+def test_a_url_is_downloaded_checked_and_loaded_as_one_file(
+    project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mmengine would keep both under `epoch_1.pth`, and test the first one twice."""
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(project.root / 'hub'))
+    config = str(project.config())
+    scores = []
+    with mirrors_running() as server:
+        for number in (0.0, 4.0):
+            file = change(trained, put('norm.bias', torch.full((2,), number)))
+            url = server.plays(f'/{number}/epoch_1.pth', serves(Path(file).read_bytes()))
+            capsys.readouterr()
+            assert tool('test', [config, url, '--work-dir', 'new']) == 0
+            scores.append(float(re.findall(r'score: (\S+)', capsys.readouterr().out)[-1]))
+        assert scores[1] == pytest.approx(scores[0] + 4 * 4.0, abs=1e-3)
+        assert len(server.requests) == 2
+        wrong = server.plays('/wrong/epoch_1.pth', serves(Path(change(trained, drop('conv.weight'))).read_bytes()))
+        argv = [str(project.config(f'load_from = {wrong!r}\n')), '--work-dir', 'wrong']
+        assert tool('train', argv) == 2
+        error = capsys.readouterr().err
+        assert '1 missing: conv.weight' in error and str(project.root / 'hub') in error
+        assert not (project.cwd / 'wrong').exists()
+        assert tool('train', [*argv, '--partial']) == 0
+        assert server.asked('/wrong/epoch_1.pth') == 1
+
+
+def test_a_checkpoint_that_is_none_of_a_training_is_not_resumed(
+    project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A published file fills the model, but has no epoch and no iteration to continue from."""
+    config = str(project.config())
+    for name, edit in (
+        ('meta', lambda content: content.pop('meta')),
+        ('iter', lambda content: content['meta'].pop('iter')),
+    ):
+        file = change(trained, edit, name=f'{name}.pth')
+        error = expect_refusal(tool, 'train', [config, '--resume', file, '--work-dir', 'new'], project.cwd, capsys)
+        assert file in error and 'load_from' in error

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from resnest_mm.weights.convert.api import convert
 from resnest_mm.weights.convert.tensors import Shape
 from resnest_mm.weights.fit_advice import advise
+from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.model_fit import fill_model
 from tests.support.made_checkpoints import OWN, encoding_segmentor, mmdet_detector, official
 from tests.support.slim_models import CASCADE, DCN, FASTER, slim_detector
@@ -55,11 +56,12 @@ class Renaming(nn.Module):
         super()._load_from_state_dict(state, prefix, metadata, *rest)  # type: ignore[no-untyped-call]
 
 
-def test_a_model_that_renames_keys_of_earlier_versions_is_filled() -> None:
-    """mmdet's heads do so by the versions that torch keeps beside a state dict."""
+def test_a_model_that_renames_keys_of_earlier_versions_is_filled(tmp_path: Path) -> None:
+    """mmdet's heads do so by the versions that torch keeps beside a state dict, also in a file."""
     assert fill_model(Renaming(), {'old': torch.ones(2)}).is_complete
-    current = Renaming().state_dict()
-    assert fill_model(Renaming(), dict(current), metadata=current._metadata).is_complete
+    torch.save({'state_dict': Renaming().state_dict()}, tmp_path / 'a.pth')
+    current = read_checkpoint(tmp_path / 'a.pth')
+    assert fill_model(Renaming(), current.tensors, metadata=current.metadata).is_complete
 
 
 def test_a_buffer_that_appears_in_the_first_forward_pass_is_unknown() -> None:

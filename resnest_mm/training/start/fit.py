@@ -62,6 +62,8 @@ def check_fit(
         checkpoint = read_checkpoint(file)
     except FileError as error:
         raise CheckpointError(f'{source}: {error}') from error
+    if use == 'resume':
+        _check_resumable(checkpoint, file=file, source=source)
     tensors = checkpoint.tensors if checkpoint.entry in _MMENGINES else {}
     fit = fill_model(model, tensors, metadata=checkpoint.metadata)
     _check_finite(checkpoint, usual, file=file, source=source)
@@ -82,6 +84,16 @@ def check_fit(
             raise CheckpointError(f'{problem}. Correct metainfo.classes; if both are right all the same, say --partial')
         notes.append(f'warning: {problem}')
     return Filled(checkpoint, tuple(notes))
+
+
+def _check_resumable(checkpoint: Checkpoint, *, file: Path, source: str) -> None:
+    meta = checkpoint.extras.get('meta')
+    lacking = [key for key in ('epoch', 'iter') if not isinstance(meta, Mapping) or not isinstance(meta.get(key), int)]
+    if lacking:
+        raise CheckpointError(
+            f'{source}: {file} does not say where to continue: its meta has no {lacking[0]}, so no training saved it; '
+            f'start from its weights with --cfg-options load_from={file}'
+        )
 
 
 def _check_finite(checkpoint: Checkpoint, usual: Mapping[str, int], *, file: Path, source: str) -> None:
