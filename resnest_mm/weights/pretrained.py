@@ -13,6 +13,7 @@ from resnest_mm.weights.convert.backbone import convert_backbone
 from resnest_mm.weights.fit import fit_state
 from resnest_mm.weights.hub.local import local_copy
 from resnest_mm.weights.io.contents import FileError, UntrustedContentError
+from resnest_mm.weights.io.plausible import check_values
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.layouts.names import with_dot
 from resnest_mm.weights.records.record import Record
@@ -33,7 +34,8 @@ class Pretrained:
             is loaded, the rest keeps its initial values, and a warning is logged.
 
     Raises:
-        CheckpointError: When called, on a file that cannot be found, cannot be read or does not fit.
+        CheckpointError: When called, on a file that cannot be found, cannot be read or does not fit, or whose values
+            no training leaves behind: NaN, Inf, negative variances, weights that are not floating-point.
 
     Example:
         >>> import tempfile, torch
@@ -66,7 +68,7 @@ class Pretrained:
             module: The ResNeSt.
 
         Raises:
-            CheckpointError: On a file that cannot be found, cannot be read or does not fit.
+            CheckpointError: On a file that cannot be found, cannot be read or does not fit, or has wrong values.
         """
         tensors, record = read_tensors(self.checkpoint)
         if record is not None:
@@ -75,6 +77,7 @@ class Pretrained:
             state = under_prefix(tensors, self.prefix, checkpoint=self.checkpoint)
         state = {key: value.to(self.map_location) for key, value in state.items()}
         fitted = fit_state(module, state, source=self.checkpoint, strict=self.strict)
+        check_values(fitted, source=f'checkpoint {self.checkpoint!r}', advice='take another file')
 
         def load() -> None:
             module.load_state_dict(fitted, strict=False)
@@ -95,7 +98,9 @@ def read_tensors(checkpoint: str) -> tuple[dict[str, Tensor], Record | None]:
     """
     try:
         with local_copy(checkpoint) as local:
-            return read_checkpoint(local.file).tensors, local.record
+            # The file of a record has just been hashed.
+            verified = local.record is not None and local.record.digest is not None
+            return read_checkpoint(local.file, verified=verified).tensors, local.record
     except UntrustedContentError as error:
         advice = 'to tools/convert_checkpoint.py and load what it writes'
         raise CheckpointError(f'checkpoint {checkpoint!r} cannot be read: {error.reason} {advice}') from error

@@ -202,14 +202,13 @@ def test_a_dry_run_says_everything_and_writes_nothing(tool: Tool, tmp_path: Path
     assert table['dropped'] == '2 tensors: fc.weight, fc.bias'
 
 
-def test_counters_without_a_place_and_bad_numbers_are_said(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
-    torch.save({**OWN, 'stem.1.bias': torch.full((4,), float('nan'))}, tmp_path / 'in.pth')
+def test_counters_without_a_place_are_said(tool: Tool, tmp_path: Path, capsys: Capture) -> None:
+    torch.save(OWN, tmp_path / 'in.pth')
     arguments = [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), '--to', 'detectron2']
     assert tool('convert_checkpoint', arguments) == 0
     table = rows(capsys.readouterr().out)
     assert table['no place'] == '8 num_batches_tracked, which the target layout does not have'
     assert table['written'] == '142 tensors'
-    assert table['warning'] == 'NaN or Inf in 1 tensors: backbone.bottom_up.stem.conv1_1.norm.bias'
 
 
 def test_counters_that_were_left_out_have_not_lost_their_place(tool: Tool, tmp_path: Path, capsys: Capture) -> None:

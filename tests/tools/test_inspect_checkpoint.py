@@ -43,6 +43,7 @@ def test_a_file_is_described_from_size_to_use(tool: Tool, tmp_path: Path, capsys
     table = inspect(tool, capsys, path)
     assert table['file'].startswith(f'{path} (')
     assert table['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert table['checksums'] == 'right in each part'
     assert table['tensors'] == f"150 in the entry 'state_dict', {PARAMETERS / 1e6:.2f} M parameters"
     assert table['dtype'] == 'float32 x 127, int64 x 23'
     assert table['NaN or Inf'] == '2 in 1 tensors, e.g. stem.1.bias'

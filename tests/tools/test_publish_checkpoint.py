@@ -113,7 +113,7 @@ def test_averaged_weights(options: list[str], value: float, kept: bool, tool: To
 
 
 WRONG = {
-    'nan': (['nan.pth', 'out'], 'nan.pth has NaN or Inf in 1 tensors, e.g. 1 in a'),
+    'nan': (['nan.pth', 'out'], 'nan.pth has NaN or Inf in 1 tensors: a (1 of 2); publish another one'),
     'no-ema': (['in.pth', 'out', '--keep-ema'], "in.pth has no entry 'ema_state_dict' with tensors to keep"),
     'file': (['in.pth', 'nan.pth'], 'nan.pth is a file; name a folder'),
     'missing': (['gone.pth', 'out'], 'gone.pth: there is no such file'),

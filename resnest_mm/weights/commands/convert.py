@@ -10,8 +10,9 @@ from resnest_mm.errors import ConversionError, first_names
 from resnest_mm.paths import package_version
 from resnest_mm.weights.commands.rows import Row, format_rows
 from resnest_mm.weights.convert.api import Conversion, convert
-from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
+from resnest_mm.weights.io.contents import Checkpoint, FileError
 from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.plausible import check_values
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.io.write import cast, check_target, write_checkpoint
 from resnest_mm.weights.layouts.names import COUNTER
@@ -67,7 +68,8 @@ def convert_file(
         dry_run: Whether to do everything except for writing the target.
 
     Raises:
-        FileError: If the source cannot be read or converted, or the target cannot be written.
+        CheckpointError: If the source cannot be read or converted or has wrong values, see `find_wrong_values`, or if
+            the target cannot be written.
     """
     check_target(target, force=force)
     checkpoint = read_checkpoint(source, trust=trust, entry=entry)
@@ -84,6 +86,7 @@ def convert_file(
         )
     except ConversionError as error:
         raise FileError(f'{source}: {error}') from error
+    check_values(done.tensors, source=str(source), advice='convert another one')
     tensors = cast(done.tensors, dtype) if dtype else done.tensors
     source_hash = file_digest(source)
     rows = [
@@ -91,8 +94,6 @@ def convert_file(
         *_tensor_rows(checkpoint, done),
         ('target', f'{target} ({layout.title}{f", {dtype}" if dtype else ""})'),
     ]
-    if wrong := count_not_finite(tensors):
-        rows.append(('warning', f'NaN or Inf in {len(wrong)} tensors: {first_names(wrong)}'))
     if dry_run:
         return ConversionReport((*rows, ('written', f'nothing (--dry-run); it would be {len(tensors)} tensors')))
     digest = write_checkpoint(

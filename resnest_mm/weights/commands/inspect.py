@@ -14,7 +14,9 @@ from resnest_mm.weights.commands.rows import Row, format_rows
 from resnest_mm.weights.convert.api import WHOLE_MODELS, convert
 from resnest_mm.weights.convert.architecture import BackboneArchitecture, describe_architecture
 from resnest_mm.weights.io.contents import Checkpoint, count_not_finite
+from resnest_mm.weights.io.damage import holds_checksums
 from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.plausible import find_wrong_values
 from resnest_mm.weights.io.read import kind_of, read_checkpoint
 from resnest_mm.weights.layouts.detect import DetectedLayout, detect_layout
 from resnest_mm.weights.layouts.names import COUNTER
@@ -46,6 +48,8 @@ def inspect_file(path: Path, *, entry: str | None = None, trust: bool = False) -
     rows = [('file', f'{path} ({path.stat().st_size / 2**20:.1f} MiB, {_KINDS[kind_of(path)]})')]
     digest = file_digest(path)
     rows.append(('sha256', digest))
+    whole = 'right in each part' if holds_checksums(path) else 'none in the file: a changed value would not be noticed'
+    rows.append(('checksums', whole))
     rows += _record_rows(digest)
     rows += _content_rows(checkpoint)
     rows += _network_rows(checkpoint.tensors, path)
@@ -68,6 +72,7 @@ def _content_rows(checkpoint: Checkpoint) -> Iterator[Row]:
     wrong = count_not_finite(tensors)
     total = f'{sum(wrong.values())} in {len(wrong)} tensors, e.g. {next(iter(wrong))}' if wrong else 'none'
     yield 'NaN or Inf', total
+    yield from (('warning', line) for line in find_wrong_values(tensors))
     optimiser = [name for name in checkpoint.extras if name.startswith(_OPTIMIZER)]
     yield 'optimiser', f'inside: {", ".join(optimiser)}' if optimiser else 'not inside'
     others = [name for name in checkpoint.extras if name not in optimiser]

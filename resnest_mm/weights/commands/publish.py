@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from resnest_mm.paths import package_version
-from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
+from resnest_mm.weights.io.contents import Checkpoint, FileError
 from resnest_mm.weights.io.hashing import file_digest
+from resnest_mm.weights.io.plausible import check_values
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.io.write import check_target, write_checkpoint
 
@@ -64,15 +65,16 @@ def publish(
         force: Whether to replace a file of the same name.
 
     Raises:
-        FileError: If the source cannot be read or has NaN or Inf, or if the file cannot be written.
+        CheckpointError: If the source cannot be read or has wrong values, see `find_wrong_values`, or if the file
+            cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise FileError(f'{folder} is a file; name a folder to publish into')
     checkpoint = read_checkpoint(source, trust=trust, entry=entry)
-    if wrong := count_not_finite(checkpoint.tensors):
-        name, count = next(iter(wrong.items()))
-        raise FileError(f'{source} has NaN or Inf in {len(wrong)} tensors, e.g. {count} in {name}; publish another one')
+    check_values(checkpoint.tensors, source=str(source), advice='publish another one')
     extras = _ema(checkpoint, source=source) if keep_ema else {}
+    for name, averaged in extras.items():
+        check_values(averaged, source=f'{source}: its entry {name}', advice='publish another one')
     meta = {
         **_notes(checkpoint.extras),
         'resnest_mm_version': package_version(),
@@ -131,7 +133,7 @@ def _notes(extras: Mapping[str, object]) -> dict[str, Any]:
     return notes
 
 
-def _ema(checkpoint: Checkpoint, *, source: Path) -> dict[str, object]:
+def _ema(checkpoint: Checkpoint, *, source: Path) -> dict[str, dict[str, torch.Tensor]]:
     ema = checkpoint.extras.get(_EMA)
     if not isinstance(ema, Mapping) or not all(isinstance(value, torch.Tensor) for value in ema.values()):
         raise FileError(f'{source} has no entry {_EMA!r} with tensors to keep; leave --keep-ema out')

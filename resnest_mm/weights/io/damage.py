@@ -39,20 +39,26 @@ def find_damage(file: Path) -> str | None:
             wrong = _find_contradiction(parts, file.stat().st_size)
             if wrong is not None:
                 return wrong
-            damaged = archive.testzip() if has_checksums(parts) else None
+            damaged = archive.testzip() if _has_checksums(parts) else None
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, RuntimeError, OverflowError):
         return 'it is cut short or damaged'
     return None if damaged is None else f'its part {damaged} does not have the checksum that was written with it'
 
 
-def has_checksums(parts: list[zipfile.ZipInfo]) -> bool:
-    """Return whether the parts of an archive hold checksums.
-
-    `torch.serialization.set_crc32_options(False)` writes zero for each of them. Real ones are zero only by chance.
+def holds_checksums(file: Path) -> bool:
+    """Return whether a file holds checksums, so that `find_damage` finds each changed value.
 
     Args:
-        parts: All parts of the archive.
+        file: A file without damage.
     """
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return _has_checksums(archive.infolist())
+
+
+def _has_checksums(parts: list[zipfile.ZipInfo]) -> bool:
+    # torch.serialization.set_crc32_options(False) writes zeros. Real ones are zero only by chance.
     return any(part.CRC for part in parts)
 
 

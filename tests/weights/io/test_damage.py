@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnest_mm.weights.io.damage import find_damage
+from resnest_mm.weights.io.damage import find_damage, holds_checksums
 
 
 @pytest.fixture
@@ -48,3 +48,43 @@ def test_a_file_that_is_no_checkpoint_at_all_is_found(tmp_path: Path, content: b
     file = tmp_path / 'weights.pth'
     file.write_bytes(content)
     assert find_damage(file) == damage
+
+
+def test_an_archive_without_checksums_is_known_as_such(tmp_path: Path, saved: Path) -> None:
+    """Torch writes zeros in their place if it is told to write none; they are not compared with the content."""
+    without = tmp_path / 'without.pth'
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({'conv1.weight': torch.arange(1000.0)}, without)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert find_damage(without) is None
+    assert holds_checksums(saved)
+    assert not holds_checksums(without)
+
+
+def test_an_archive_with_a_part_twice_is_refused(saved: Path) -> None:
+    """Torch reads one of the two, and other tools the other."""
+    with zipfile.ZipFile(saved, 'a') as archive, pytest.warns(UserWarning, match='Duplicate name'):
+        archive.writestr('weights/data/0', bytes(4000))
+    assert find_damage(saved) == 'it has 1 parts twice, e.g. weights/data/0'
+
+
+def claim(file: Path, *, size: int, packed: bool) -> None:
+    """Let the one part of an archive claim a size; what it has is packed in a few bytes."""
+    kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, 'w', kind) as archive:
+        archive.writestr('a/data.pkl', bytes(100_000))
+    content = bytearray(file.read_bytes())
+    place = content.rindex(b'PK\x01\x02')
+    content[place + 24 : place + 28] = size.to_bytes(4, 'little')
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_an_archive_that_claims_gigabytes_is_refused_unread(packed: bool, tmp_path: Path) -> None:
+    file = tmp_path / 'large.pth'
+    claim(file, size=2**32 - 2, packed=packed)
+    damage = find_damage(file)
+    assert damage is not None
+    assert damage.startswith('its part a/data.pkl claims 4294967294 bytes, but has ')
