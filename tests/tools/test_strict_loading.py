@@ -159,12 +159,36 @@ def test_what_mmengine_loads_whole_is_not_refused(
     assert tool('test', [str(project.config()), change(trained, edit), '--work-dir', 'new']) == 0
 
 
+VALUES = [
+    pytest.param(
+        'conv.weight', lambda value: value.fill_(float('nan')), 'has NaN or Inf in 1 tensors: conv.weight (2 of 2)'
+    ),
+    pytest.param(
+        'conv.bias', lambda value: value.fill_(float('inf')), 'has NaN or Inf in 1 tensors: conv.bias (2 of 2)'
+    ),
+    pytest.param('norm.running_var', lambda value: -value, 'has negative variances in 1 tensors: norm.running_var'),
+    pytest.param(
+        'conv.bias', lambda value: value.to(torch.int8), 'that are not floating-point in 1 tensors: conv.bias (int8)'
+    ),
+]
+
+
 @pytest.mark.parametrize('door', ['test', 'load_from', 'resume'])
-@pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_weights_that_are_not_finite_are_refused(
-    value: float, door: str, project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(('key', 'edit', 'message'), VALUES, ids=['nan', 'inf', 'variance', 'int8'])
+def test_weights_that_no_training_leaves_behind_are_refused(
+    key: str,
+    edit: Callable[[Tensor], Tensor],
+    message: str,
+    door: str,
+    project: Project,
+    trained: Path,
+    tool: Tool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file = change(trained, lambda content: content['state_dict']['conv.weight'].fill_(value))
+    def put_in(content: dict[str, Any]) -> None:
+        content['state_dict'][key] = edit(content['state_dict'][key])
+
+    file = change(trained, put_in)
     config = str(project.config())
     argv = {
         'test': ['test', config, file, '--partial'],
@@ -172,7 +196,7 @@ def test_weights_that_are_not_finite_are_refused(
         'resume': ['train', config, '--resume', file],
     }[door]
     error = expect_refusal(tool, argv[0], [*argv[1:], '--work-dir', 'new'], project.cwd, capsys)
-    assert 'has NaN or Inf in 1 of its tensors, e.g. 2 in conv.weight' in error
+    assert message in error
 
 
 @pytest.mark.parametrize(

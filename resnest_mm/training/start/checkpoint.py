@@ -77,7 +77,7 @@ def load_start(cfg: Config, start: Start, model: nn.Module, *, partial: bool) ->
 def _local(start: Start) -> Iterator[LocalCopy]:
     if is_remote(start.checkpoint):
         with local_copy(start.checkpoint) as local:
-            check_checkpoint(str(local.file), source=start.source)
+            check_checkpoint(str(local.file), source=start.source, resumes=start.use == 'resume')
             yield local
     else:
         yield LocalCopy(Path(os.path.expanduser(start.checkpoint)))

@@ -14,6 +14,7 @@ from resnest_mm.training.start.classes import classes_of_file, compare_classes, 
 from resnest_mm.weights.convert.tensors import Shape
 from resnest_mm.weights.fit_advice import advise
 from resnest_mm.weights.io.contents import Checkpoint, FileError, count_not_finite
+from resnest_mm.weights.io.plausible import check_values
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.model_fit import ModelFit, fill_model
 
@@ -52,7 +53,7 @@ def check_fit(
             with all weights.
 
     Raises:
-        CheckpointError: The file cannot be read, has weights that are not finite, or does not fit.
+        CheckpointError: The file cannot be read, has values that no training leaves behind, or does not fit.
     """
     own = model.state_dict()
     shapes = {key: tuple(value.shape) for key, value in own.items()}
@@ -62,11 +63,10 @@ def check_fit(
         checkpoint = read_checkpoint(file)
     except FileError as error:
         raise CheckpointError(f'{source}: {error}') from error
-    if use == 'resume':
-        _check_resumable(checkpoint, file=file, source=source)
     tensors = checkpoint.tensors if checkpoint.entry in _MMENGINES else {}
     fit = fill_model(model, tensors, metadata=checkpoint.metadata)
-    _check_finite(checkpoint, usual, file=file, source=source)
+    values = {key: value for key, value in checkpoint.tensors.items() if key not in usual}
+    check_values(values, source=f'{source}: {file}', advice='take an earlier checkpoint')
     notes = []
     if not fit.is_complete:
         problem = f'{source}: {file} does not fit: it {fit}'
@@ -84,27 +84,6 @@ def check_fit(
             raise CheckpointError(f'{problem}. Correct metainfo.classes; if both are right all the same, say --partial')
         notes.append(f'warning: {problem}')
     return Filled(checkpoint, tuple(notes))
-
-
-def _check_resumable(checkpoint: Checkpoint, *, file: Path, source: str) -> None:
-    meta = checkpoint.extras.get('meta')
-    lacking = [key for key in ('epoch', 'iter') if not isinstance(meta, Mapping) or not isinstance(meta.get(key), int)]
-    if lacking:
-        raise CheckpointError(
-            f'{source}: {file} does not say where to continue: its meta has no {lacking[0]}, so no training saved it; '
-            f'start from its weights with --cfg-options load_from={file}'
-        )
-
-
-def _check_finite(checkpoint: Checkpoint, usual: Mapping[str, int], *, file: Path, source: str) -> None:
-    counts = count_not_finite(checkpoint.tensors)
-    wrong = {key: count for key, count in counts.items() if usual.get(key) != count}
-    if wrong:
-        key, count = next(iter(wrong.items()))
-        raise CheckpointError(
-            f'{source}: {file} has NaN or Inf in {len(wrong)} of its tensors, e.g. {count} in {key}; '
-            'take an earlier checkpoint'
-        )
 
 
 def _advice(

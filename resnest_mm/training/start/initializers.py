@@ -18,6 +18,7 @@ from resnest_mm.training.config.walk import is_own, type_name
 from resnest_mm.training.pretrained import PretrainedEntry
 from resnest_mm.weights.hub.local import local_copy
 from resnest_mm.weights.hub.resolve import SCHEMES
+from resnest_mm.weights.io.plausible import check_values
 from resnest_mm.weights.io.read import read_checkpoint
 from resnest_mm.weights.model_fit import ModelFit, fill_model
 from resnest_mm.weights.pretrained import under_prefix
@@ -89,6 +90,7 @@ def check_initializers(model: nn.Module, files: dict[str, Path], *, partial: boo
 def _fit(module: nn.Module, file: Path, prefix: str | None) -> ModelFit:
     content = read_checkpoint(file)
     tensors = under_prefix(content.tensors, prefix, checkpoint=str(file))
+    check_values(tensors, source=f'checkpoint {str(file)!r}', advice='take another file')
     return fill_model(module, tensors, metadata=content.metadata if prefix is None else None)
 
 

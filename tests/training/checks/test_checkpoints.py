@@ -99,3 +99,48 @@ def test_present_and_remote_checkpoints_pass(tmp_path: Path, monkeypatch: pytest
     for path in ('there.pth', 'open-mmlab://resnest50', 'https://example.org/a.pth'):
         check_start(Config({'load_from': path}))
     check_start(Config({'resume': True, 'work_dir': 'fresh'}))
+
+
+FOREIGN: dict[str, tuple[Any, str]] = {
+    # what is resumed from, and what it lacks
+    'weights': ({'conv.weight': torch.ones(1)}, 'meta, state_dict, message_hub, optimizer (its entries: conv.weight)'),
+    'published': (
+        {'meta': {'epoch': 3, 'iter': 9}, 'state_dict': {}},
+        'message_hub, optimizer (its entries: meta, sta',
+    ),
+    'lightning': (
+        {'epoch': 3, 'pytorch-lightning_version': '2', 'state_dict': {}, 'optimizer_states': []},
+        'meta, message_hub, optimizer (its entries: epoch, pytorch-lightning_version, state_dict, optimizer_states)',
+    ),
+    'detectron2': ({'model': {}, 'iteration': 3, 'optimizer': {}}, 'meta, state_dict, message_hub (its entries: model'),
+    'list': ([1], 'meta, state_dict, message_hub, optimizer (its entries: none)'),
+    'without-iter': (
+        {'meta': {'epoch': '3'}, 'state_dict': {}, 'message_hub': {}, 'optimizer': {}},
+        'meta.epoch, meta.iter (its entries: meta,',
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', FOREIGN)
+def test_a_training_continues_with_a_training_checkpoint_only(kind: str, tmp_path: Path) -> None:
+    """mmengine stops at such a file with a KeyError, after it has made the work_dir."""
+    content, lacking = FOREIGN[kind]
+    path = tmp_path / 'foreign.pth'
+    torch.save(content, path)
+    with pytest.raises(UserError) as caught:
+        check_start(Config({'load_from': str(path), 'resume': True}))
+    message = str(caught.value)
+    assert message.startswith(f'--resume: {path} is no training checkpoint of mmengine: it lacks {lacking}')
+    assert message.endswith(f'say --cfg-options load_from={path} without --resume')
+    check_start(Config({'load_from': str(path)}))
+
+
+def test_a_damaged_checkpoint_is_refused_by_its_checksums(tmp_path: Path) -> None:
+    path = tmp_path / 'flipped.pth'
+    torch.save({'a': torch.arange(100.0)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(100.0).numpy().tobytes()) + 9] ^= 1
+    path.write_bytes(content)
+    for by_mmengine in (False, True):
+        with pytest.raises(UserError, match=r'flipped/data/0 does not have the checksum .*; copy or download it again'):
+            check_checkpoint(str(path), source='load_from', by_mmengine=by_mmengine)
