@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet.models.roi_heads.bbox_heads import Shared4Conv1FCBBoxHead
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures.bbox import scale_boxes
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -19,11 +20,39 @@ class Detectron2Shared4Conv1FCBBoxHead(Shared4Conv1FCBBoxHead):
 
     NMS and the choice of the best boxes take place at the size of the network's input. The chosen boxes are then scaled
     to the original image and clipped to it, and those without area are dropped; no other boxes take their places. mmdet
-    scales before NMS and keeps boxes without area. Arguments, layers, training and keys of the state dict are those of
-    `Shared4Conv1FCBBoxHead`.
+    scales before NMS and keeps boxes without area. In training, a batch without any box has a classification loss of
+    zero; mmdet then has no such loss, and the processes of a distributed training wait for each other. Everything else
+    is that of `Shared4Conv1FCBBoxHead`: arguments, layers, losses and keys of the state dict.
 
     Source: detectron2-ResNeSt@54ec876, detectron2/modeling/postprocessing.py.
     """
+
+    def loss_and_target(
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        rois: Tensor,
+        sampling_results: Sequence[SamplingResult],
+        rcnn_train_cfg: Mapping[str, Any],
+        concat: bool = True,
+        reduction_override: str | None = None,
+    ) -> dict[str, Any]:
+        """Return the losses as `loss_bbox`, and the targets as `bbox_targets`.
+
+        Args:
+            cls_score: Logits of the boxes of all images, [N, classes + 1].
+            bbox_pred: Deltas of these boxes, [N, 4] or [N, 4 * classes].
+            rois: The boxes with the index of their image, [N, 5].
+            sampling_results: Boxes of each image, matched to its ground truth.
+            rcnn_train_cfg: Has `pos_weight`.
+            concat: Whether the targets of all images are joined.
+            reduction_override: Reduction of the losses in place of their own.
+        """
+        found: dict[str, Any] = super().loss_and_target(
+            cls_score, bbox_pred, rois, sampling_results, rcnn_train_cfg, concat, reduction_override
+        )
+        found['loss_bbox'].setdefault('loss_cls', cls_score.sum() * 0)
+        return found
 
     def predict_by_feat(
         self,

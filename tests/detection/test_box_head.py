@@ -11,9 +11,12 @@ pytest.importorskip('mmdet', reason='the head builds on mmdet')
 
 import torch
 from mmdet.models.layers import multiclass_nms
+from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.models.task_modules.samplers import PseudoSampler
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from tests.support import tta_loops
@@ -153,3 +156,18 @@ def test_all_boxes_are_given_where_no_selection_is_asked_for(rescale: bool) -> N
 
 def test_weights_of_one_head_fit_the_other() -> None:
     build(OURS).load_state_dict(build(THEIRS).state_dict(), strict=True)
+
+
+@pytest.mark.parametrize('agnostic', [False, True])
+def test_without_proposals_both_losses_are_zeros_in_the_graph(agnostic: bool) -> None:
+    """Processes of a distributed training must agree on the losses and on the weights that have gradients."""
+    head = build(OURS, agnostic=agnostic)
+    logits, deltas = head(torch.zeros(0, 8, 3, 3))
+    nothing = InstanceData(priors=torch.zeros(0, 4))
+    objects = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    assigned = AssignResult(0, objects.labels, torch.zeros(0), labels=objects.labels)
+    samples = [PseudoSampler().sample(assigned, nothing, objects)]
+    losses = head.loss_and_target(logits, deltas, torch.zeros(0, 5), samples, ConfigDict(pos_weight=-1))['loss_bbox']
+    assert {name: float(value) for name, value in losses.items() if 'loss' in name} == {'loss_cls': 0, 'loss_bbox': 0}
+    (losses['loss_cls'] + losses['loss_bbox']).backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
