@@ -69,7 +69,7 @@ def apply_resume(cfg: Config, resume: str | None) -> Config:
 def apply_partial(cfg: Config) -> Config:
     """Return a copy that can start from a checkpoint which does not fill the model.
 
-    mmengine loads such a checkpoint, but its EMAHook refuses it unless `strict_load` is False.
+    mmengine loads such a checkpoint, but its EMAHook ends the run if `strict_load` is set.
 
     Args:
         cfg: Parsed config.
@@ -77,5 +77,5 @@ def apply_partial(cfg: Config) -> Config:
     changed = copy.deepcopy(cfg)
     for hook in changed.get('custom_hooks') or []:
         if isinstance(hook, dict) and type_name(hook) == 'EMAHook':
-            hook.setdefault('strict_load', False)
+            hook['strict_load'] = False
     return changed
