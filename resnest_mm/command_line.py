@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from resnest_mm.errors import ResNeStError, RunError, UserError, one_line
+from resnest_mm.errors import ResNeStError, RunError, UserError, one_line, printable
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -53,6 +53,4 @@ def _reason(error: Exception) -> str:
     torch raises an UnpicklingError for objects that `weights_only` refuses, and puts the reason at the end of a page of
     advice. If torch changes the words before the reason, the whole page is returned.
     """
-    reason = one_line(error).rpartition('WeightsUnpickler error: ')[2]
-    # A terminal would follow control characters, which the name of a file or the answer of a server may have.
-    return ''.join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in reason)
+    return printable(one_line(error).rpartition('WeightsUnpickler error: ')[2])

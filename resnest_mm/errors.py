@@ -36,6 +36,17 @@ def one_line(message: object) -> str:
     return ' '.join(str(message).split())
 
 
+def printable(text: str) -> str:
+    """Return a text with escapes in place of control characters, which a terminal would follow.
+
+    Names of files, names in files and the answers of servers may have them.
+
+    Args:
+        text: The text.
+    """
+    return ''.join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def first_names(names: Iterable[object], *, most: int = 5) -> str:
     """Return the first few names in one line, such as `a, b and 3 more`; `nothing` where there is none.
 

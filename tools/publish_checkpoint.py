@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnest_mm.command_line import run_tool
+from resnest_mm.errors import printable
 
 EXAMPLE = """\
 example:
@@ -46,9 +47,9 @@ def publish(argv: Sequence[str] | None) -> None:
     published = publishing.publish(
         args.source, args.out_dir, entry=args.entry, keep_ema=args.keep_ema, trust=args.trust, force=args.force
     )
-    print(f'published: {published.path}')
-    print(f'stripped: {", ".join(published.stripped) or "nothing"}')
-    print(recording.draft_record(published))
+    print(printable(f'published: {published.path}'))
+    print(printable(f'stripped: {", ".join(published.stripped) or "nothing"}'))
+    print('\n'.join(map(printable, recording.draft_record(published).split('\n'))))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

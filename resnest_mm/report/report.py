@@ -20,6 +20,7 @@ from resnest_mm.report.tables import render_summary, summary_record
 from resnest_mm.training.checks.checkpoints import check_checkpoint
 from resnest_mm.training.config.walk import type_name
 from resnest_mm.training.work_dir import last_checkpoint
+from resnest_mm.weights.io.read import read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def write_report(request: Request) -> Report:
     summary = summarise(run)
     report_model = SECTIONS.get(request.cfg.get('default_scope', 'mmdet'))
     section = report_model(request, checkpoint, run) if report_model else None
+    if section is None:
+        read_checkpoint(checkpoint)  # nothing is shown of it, but the report names it
 
     curves = request.work_dir / 'curves.png'
     draw_curves(run, curves, summary=summary, title=f'Training of {request.name}')

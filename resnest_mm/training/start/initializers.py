@@ -13,6 +13,8 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from resnest_mm.errors import CheckpointError
+from resnest_mm.models.initialization import prepare_pretrained
+from resnest_mm.models.resnest import ResNeSt
 from resnest_mm.training.checks.checkpoints import check_checkpoint, is_remote
 from resnest_mm.training.config.walk import is_own, type_name
 from resnest_mm.training.pretrained import PretrainedEntry
@@ -58,7 +60,7 @@ def localize_initializers(cfg: Config, entries: Iterable[PretrainedEntry]) -> tu
 def check_initializers(model: nn.Module, files: dict[str, Path], *, partial: bool = False) -> tuple[str, ...]:
     """Refuse a file that fills nothing of a part that mmengine's `Pretrained` initialises; return notes on others.
 
-    mmengine loads what fits and says so in its log alone. Parts that initialise themselves in another way, such as a
+    The file of a ResNeSt must fill the whole of it, as its own `Pretrained` demands when the run starts. mmengine loads what fits and says so in its log alone. Parts that initialise themselves in another way, such as a
     Swin transformer, are not looked at.
 
     Args:
@@ -69,6 +71,9 @@ def check_initializers(model: nn.Module, files: dict[str, Path], *, partial: boo
     Raises:
         CheckpointError: A file cannot be read, has no key with the prefix, or fills nothing.
     """
+    for module in model.modules():
+        if isinstance(module, ResNeSt):
+            prepare_pretrained(module, module.pretrained_init)
     notes = []
     for name, module, settings in _initializers(model):
         checkpoint = settings['checkpoint']

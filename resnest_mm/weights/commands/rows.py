@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from resnest_mm.errors import printable
+
 Row: TypeAlias = tuple[str, str]
 
 
@@ -15,4 +17,4 @@ def format_rows(rows: Sequence[Row]) -> str:
         rows: At least one pair of a word and a text.
     """
     width = max(len(word) for word, _ in rows)
-    return '\n'.join(f'{word:{width}}  {text}' for word, text in rows)
+    return '\n'.join(f'{word:{width}}  {printable(text)}' for word, text in rows)
