@@ -36,7 +36,7 @@ ANCHORS = 3000
 def model_config(*, masks: bool = True, stock: bool = False) -> ConfigDict:
     """Return the detector's config: the official cascade recipe, smaller, or the same with mmdet's parts."""
     head: dict[str, Any] = dict(
-        type='Shared4Conv1FCBBoxHead',
+        type='Shared4Conv1FCBBoxHead' if stock else 'resnest_mm.Detectron2Shared4Conv1FCBBoxHead',
         in_channels=8,
         conv_out_channels=8,
         fc_out_channels=16,
