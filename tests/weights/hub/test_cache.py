@@ -509,6 +509,18 @@ def test_a_download_that_drips_ends(headers: bool, limits: Limits, fault: str, s
         over.set()
 
 
+def test_the_rate_is_measured_anew_in_each_window() -> None:
+    """A fast beginning does not pay for a server that drips afterwards, and a slow minute is not counted twice."""
+    times = iter([0, 60, 119, 120, 180, 240])
+    watch = Watch(Limits(slowest=10, window=60, overall=1e9), clock=lambda: next(times))
+    watch.count(100_000)
+    watch.count(100)
+    watch.count(500)
+    watch.count(600)
+    with pytest.raises(DownloadError, match='fewer than 10 bytes a second'):
+        watch.count(599)
+
+
 def test_a_slow_download_within_the_limits_is_whole(server: Mirrors, tmp_path: Path) -> None:
     """The rate is an average over a window, so that a pause in a fast download does not end it."""
     url = server.plays('/a', serves(CONTENT))
