@@ -28,7 +28,7 @@ from resnest_mm.training.options.training import apply_amp, apply_auto_scale_lr,
 from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
 from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
-from resnest_mm.training.start.checkpoint import Start, find_start, load_start
+from resnest_mm.training.start.checkpoint import Start, find_start, keep_load_from, load_start
 from resnest_mm.training.start.initializers import check_initializers, localize_initializers
 from resnest_mm.training.work_dir import apply_work_dir, last_checkpoint
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
@@ -131,6 +131,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg = apply_launcher(cfg, arguments.launcher)
     cfg = apply_amp(cfg) if arguments.amp else cfg
     cfg = apply_auto_scale_lr(cfg) if arguments.auto_scale_lr else cfg
+    load_from = cfg.get('load_from')
     cfg = apply_resume(cfg, arguments.resume)
     cfg = apply_safe_checkpoints(cfg)
     cfg = apply_partial(cfg) if arguments.partial else cfg
@@ -142,6 +143,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
         notes.append(f'{norms} SyncBN settings act as BN in this single process; --single-gpu also scales the lr to it')
     entries = find_pretrained(cfg)
     check_data(cfg, splits=('train', 'val'))
+    cfg = keep_load_from(cfg, load_from)
     check_start(cfg)
     check_pretrained(entries)
     model = check_build(cfg, splits=('train', 'val'))
@@ -149,6 +151,8 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg, files = localize_initializers(cfg, entries)
     notes += check_initializers(model, files, partial=arguments.partial)
     start = find_start(cfg)
+    if arguments.resume == 'auto' and start is not None and start.use == 'train':
+        notes.append(f'--resume: no checkpoint yet; training starts with the weights of load_from, {load_from}')
     if start is not None:
         cfg, misfits = load_start(cfg, start, model, partial=arguments.partial)
         notes += misfits

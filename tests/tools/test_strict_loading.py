@@ -137,6 +137,25 @@ def test_other_heads_are_called_a_fine_tuning(
     assert 'to fine-tune to other classes, say --partial: these layers then start from their initial values' in error
 
 
+def test_a_training_that_always_resumes_begins_with_load_from(
+    project: Project, trained: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that is preempted and started again by one command must not forget its weights at the first start."""
+    still = "optim_wrapper['optimizer']['lr'] = 0.0\n"
+    file = change(trained, put('conv.bias', torch.tensor([3.0, 5.0])))
+    argv = [str(project.config(f'{still}load_from = {file!r}\n')), '--work-dir', 'new', '--resume']
+    assert tool('train', argv) == 0
+    assert (
+        f'--resume: no checkpoint yet; training starts with the weights of load_from, {file}' in capsys.readouterr().out
+    )
+    saved = torch.load(project.cwd / 'new' / 'epoch_1.pth', weights_only=False)
+    assert saved['state_dict']['conv.bias'].tolist() == [3.0, 5.0]
+    Path(file).unlink()
+    assert tool('train', [*argv, '--cfg-options', 'train_cfg.max_epochs=2']) == 0
+    saved = torch.load(project.cwd / 'new' / 'epoch_2.pth', weights_only=False)
+    assert (saved['meta']['iter'], saved['state_dict']['conv.bias'].tolist()) == (4, [3.0, 5.0])
+
+
 def strip_to_plain(content: dict[str, Any]) -> None:
     state = {f'module.{key}': value for key, value in content['state_dict'].items()}
     content.clear()

@@ -49,6 +49,19 @@ def find_start(cfg: Config) -> Start | None:
     return Start(str(last), f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}', 'resume')
 
 
+def keep_load_from(cfg: Config, load_from: str | None) -> Config:
+    """Return a copy that starts from the config's `load_from` where there is no checkpoint to resume from yet.
+
+    Args:
+        cfg: Parsed config with its work_dir, after `apply_resume`, which replaces `load_from`.
+        load_from: `load_from` of the config before that.
+    """
+    changed = copy.deepcopy(cfg)
+    if load_from and find_start(cfg) is None:
+        changed.load_from, changed.resume = load_from, False
+    return changed
+
+
 def load_start(cfg: Config, start: Start, model: nn.Module, *, partial: bool) -> tuple[Config, tuple[str, ...]]:
     """Load a checkpoint into the model, refuse one that does not fill it; return a config for the Runner, and notes.
 

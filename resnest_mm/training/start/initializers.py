@@ -60,8 +60,9 @@ def localize_initializers(cfg: Config, entries: Iterable[PretrainedEntry]) -> tu
 def check_initializers(model: nn.Module, files: dict[str, Path], *, partial: bool = False) -> tuple[str, ...]:
     """Refuse a file that fills nothing of a part that mmengine's `Pretrained` initialises; return notes on others.
 
-    The file of a ResNeSt must fill the whole of it, as its own `Pretrained` demands when the run starts. mmengine loads what fits and says so in its log alone. Parts that initialise themselves in another way, such as a
-    Swin transformer, are not looked at.
+    The file of a ResNeSt must fill the whole of it, as its own `Pretrained` demands when the run starts. mmengine loads
+    what fits and says so in its log alone. Parts that initialise themselves in another way, such as a Swin transformer,
+    are not looked at.
 
     Args:
         model: The model of the config, not yet initialised.
