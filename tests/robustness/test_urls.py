@@ -218,3 +218,9 @@ def test_every_door_refuses_it_with_exit_code_2(
         assert error.startswith('error: ')
         assert error.removesuffix('\n').isprintable()
         assert project.files() == before
+
+
+@pytest.mark.parametrize('name', ['https://host/a.pth', 's3://bucket/a.pth'])
+def test_a_tool_for_files_says_what_to_do_with_a_url(name: str, tool: Tool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool('inspect_checkpoint', [name]) == 2
+    assert 'there is no such file (download the file of a URL first)' in capsys.readouterr().err

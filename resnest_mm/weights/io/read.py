@@ -123,7 +123,9 @@ def kind_of(file: Path) -> str:
     if file.is_dir():
         raise FileError('it is a folder; name a file in it')
     if not file.exists():
-        raise FileError(f'there is no such file (looked in {Path.cwd()})')
+        is_url = re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', str(file))
+        advice = 'download the file of a URL first' if is_url else f'looked in {Path.cwd()}'
+        raise FileError(f'there is no such file ({advice})')
     if not file.is_file():
         raise FileError('it is not a regular file')
     with file.open('rb') as stream:

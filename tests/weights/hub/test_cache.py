@@ -7,6 +7,9 @@ import hashlib
 import io
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -585,3 +588,24 @@ def test_ctrl_c_leaves_the_part_alone(server: Mirrors, hub: Path, monkeypatch: p
     over.set()
     assert names(hub) == {f'{NAME}.part'}
     assert get(url).read_bytes() == CONTENT
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_the_part_alone(server: Mirrors, folder: Path) -> None:
+    """A cluster ends a job in this way; its next start continues the download."""
+    over = threading.Event()
+    url = server.plays('/a', hangs(over, content=CONTENT, after=700), serves(CONTENT))
+    code = (
+        'from resnest_mm.weights.hub.cache import fetch; from resnest_mm.weights.records.record import DownloadSpec; '
+        f'fetch(DownloadSpec(name="net", file_name={NAME!r}, mirrors=({url!r},), digest={SHA256!r}), progress=False)'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while not (folder / f'{NAME}.part').exists() and process.poll() is None:
+            over.wait(0.05)
+        process.terminate()
+        assert process.wait() == -signal.SIGTERM
+    over.set()
+    assert names(folder) == {f'{NAME}.part'}
+    assert get(url, patience=1.0).read_bytes() == CONTENT
