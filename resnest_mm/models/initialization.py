@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from resnest_mm.models.arguments.checks import boolean
+from resnest_mm.models.arguments.checks import boolean, is_sequence, shown
 from resnest_mm.models.arguments.layer_configs import trial
 from resnest_mm.models.bottleneck import Bottleneck
 
@@ -43,17 +43,18 @@ def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[d
     """
     if pretrained is not None:
         if not isinstance(pretrained, str):
-            raise TypeError(f'pretrained={pretrained!r} must be the name, path or URL of a checkpoint, or None')
+            raise TypeError(f'pretrained={shown(pretrained)} must be the name, path or URL of a checkpoint, or None')
         if init_cfg is not None:
             raise ValueError(f'give pretrained={pretrained!r} or init_cfg={init_cfg!r}, not both')
         init_cfg = {'type': 'Pretrained', 'checkpoint': pretrained}
-    if isinstance(init_cfg, str) or not isinstance(init_cfg, Mapping | Sequence | None):
-        raise TypeError(f'init_cfg={init_cfg!r} must be a dict with a type, a list of such dicts, or None')
+    if init_cfg is not None and not isinstance(init_cfg, Mapping) and not is_sequence(init_cfg):
+        raise TypeError(f'init_cfg={shown(init_cfg)} must be a dict with a type, a list of such dicts, or None')
     entries = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or ())
     for entry in entries:
-        if not isinstance(entry, Mapping) or 'type' not in entry:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get('type'), str | type):
             raise TypeError(
-                f'init_cfg entry {entry!r} must be a dict with a type, such as dict(type="Kaiming", layer="Conv2d")'
+                f'init_cfg entry {shown(entry)} must be a dict with a type, '
+                'such as dict(type="Kaiming", layer="Conv2d")'
             )
     checkpoints = [dict(entry) for entry in entries if _is_pretrained(entry)]
     generic = [dict(entry) for entry in entries if not _is_pretrained(entry)]
@@ -63,7 +64,7 @@ def split_init_cfg(init_cfg: InitConfig, pretrained: str | None) -> tuple[list[d
         _check_pretrained(entry)
         entry['type'] = 'resnest_mm.Pretrained'
     for entry in generic:
-        with trial(f'init_cfg entry {entry} cannot be used'):
+        with trial(f'init_cfg entry {shown(entry)} cannot be used'):
             WEIGHT_INITIALIZERS.build({key: value for key, value in entry.items() if key != 'override'})
     return generic, checkpoints[0] if checkpoints else None
 

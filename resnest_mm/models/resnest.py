@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resnest_mm.models.arguments.checks import boolean, integer, stage_indices
 from resnest_mm.models.arguments.keywords import explain_unknown_keywords
 from resnest_mm.models.arguments.network import plan_network
+from resnest_mm.models.arguments.norms import check_zero_init
 from resnest_mm.models.arguments.plugins import plan_plugins
 from resnest_mm.models.arguments.refused import REFUSED_KEYWORDS, check_style
 from resnest_mm.models.arguments.variant import resolve_variant
@@ -42,8 +43,8 @@ class ResNeSt(BaseModule):
         stem_channels: Output channels of the stem, even; None means 64 up to depth 50 and 128 above, as released.
         base_channels: Inner channels of the first stage's bottlenecks at `base_width=64` and one group.
         num_stages: Number of stages to build, 1 to 4.
-        strides: Stride of each stage; None means 1, 2, 2, 2.
-        dilations: Dilation of each stage; None means 1.
+        strides: Stride of each stage, 1 to 16; None means 1, 2, 2, 2.
+        dilations: Dilation of each stage, 1 to 1024; None means 1.
         out_indices: Indices of the stages whose feature maps are returned, from 0, rising; None means all.
         radix: Splits in each cardinal group, at least 1; 1 means a sigmoid gate. None means the variant's, 2.
         groups: Cardinal groups, at least 1. None means the variant's, 1.
@@ -78,10 +79,12 @@ class ResNeSt(BaseModule):
 
     Shape:
         input [N, in_channels, H, W], output a tuple of feature maps [N, out_channels[i], ceil(H/out_strides[i]), ...].
+        N may be 0.
 
     Raises:
         TypeError: A keyword is unknown, or an argument has the wrong type.
-        ValueError: An argument is out of range, two contradict each other, or a layer cannot be built.
+        ValueError: An argument is out of range, two contradict each other, a layer cannot be built, or the network
+            would have more than a billion parameters.
 
     Source: arXiv:2004.08955; equals zhanghang1989/ResNeSt@1dfb3e8.
 
@@ -148,6 +151,7 @@ class ResNeSt(BaseModule):
         )
         plan = plan_network(
             resolved,
+            in_channels=in_channels,
             num_stages=num_stages,
             base_channels=base_channels,
             strides=strides,
@@ -166,19 +170,24 @@ class ResNeSt(BaseModule):
         )
         plugins_by_stage = plan_plugins(plugins, plan.stages)
         initialisers, pretrained_init = split_init_cfg(init_cfg, pretrained)
-        out_indices = range(num_stages) if out_indices is None else out_indices
-        in_channels = integer('in_channels', in_channels, least=1)
+        num_stages, in_channels = len(plan.stages), int(in_channels)
         with_cp = boolean('with_cp', with_cp)
+        if boolean('zero_init_residual', zero_init_residual):
+            check_zero_init(plan.block_settings.norm_cfg)
+        frozen_stages = integer('frozen_stages', frozen_stages, least=-1, most=num_stages)
+        norm_eval = boolean('norm_eval', norm_eval)
+        out_indices = range(num_stages) if out_indices is None else out_indices
+        out_indices = stage_indices('out_indices', out_indices, num_stages=num_stages)
 
         super().__init__(init_cfg=initialisers or [dict(entry) for entry in KAIMING])
         self.has_default_init = not initialisers
         self.pretrained_init = pretrained_init
-        self.zero_init_residual = boolean('zero_init_residual', zero_init_residual)
-        self.frozen_stages = integer('frozen_stages', frozen_stages, least=-1, most=num_stages)
-        self.norm_eval = boolean('norm_eval', norm_eval)
+        self.zero_init_residual = zero_init_residual
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
         self.has_loaded_weights = False
         self.warned_of_frozen_random_weights = False
-        self.out_indices = stage_indices('out_indices', out_indices, num_stages=num_stages)
+        self.out_indices = out_indices
         self.out_channels = tuple(plan.stages[index].out_channels for index in self.out_indices)
         self.out_strides = tuple(plan.stages[index].out_stride for index in self.out_indices)
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from resnest_mm.models.arguments.checks import boolean, booleans, integer, integers, probability
-from resnest_mm.models.arguments.layer_configs import check_deform_groups, conv_config, deform_config, norm_config
+from resnest_mm.models.arguments.checks import boolean, booleans, channel_count, integer, integers, probability
+from resnest_mm.models.arguments.layer_configs import check_deform_groups, conv_config, deform_config
+from resnest_mm.models.arguments.norms import norm_config
+from resnest_mm.models.arguments.size import check_size
 from resnest_mm.models.arguments.variant import ResolvedVariant
 from resnest_mm.models.layers.norm_config import BATCH_NORM, pooled_norm_cfg
 from resnest_mm.models.plan import BlockSettings, NetworkPlan, StagePlan, norm_widths, plan_stages
 from resnest_mm.models.variants import BLOCKS_PER_STAGE
 from resnest_mm.models.widths import check_divisible, gate_channels
 
+_MOST_STRIDE: Final = 16
+"""The largest stride of a stage: with 32x32 pixels a feature map of the default network has 1x1 values already."""
+
+_MOST_DILATION: Final = 1024
+"""The largest dilation: more than the sides of the feature maps of the largest images."""
+
 
 def plan_network(
     variant: ResolvedVariant,
     *,
+    in_channels: int,
     num_stages: int,
     base_channels: int,
     strides: Sequence[int] | None,
@@ -41,23 +50,25 @@ def plan_network(
         ValueError: An argument is out of range, a sequence has the wrong length, or a layer cannot be built.
     """
     num_stages = integer('num_stages', num_stages, least=1, most=4)
-    reduction_factor = integer('reduction_factor', reduction_factor, least=1)
+    reduction_factor = channel_count('reduction_factor', reduction_factor)
     stage_with_dcn = (False,) * num_stages if stage_with_dcn is None else stage_with_dcn
     stage_with_dcn = booleans('stage_with_dcn', stage_with_dcn, length=num_stages, what='stage')
     dcn = deform_config(dcn, stage_with_dcn, radix=variant.radix)
     blocks_per_stage = BLOCKS_PER_STAGE[variant.depth][:num_stages]
     if multi_grid is not None:
-        multi_grid = integers('multi_grid', multi_grid, length=blocks_per_stage[-1], what='block of the last stage')
+        multi_grid = integers(
+            'multi_grid', multi_grid, length=blocks_per_stage[-1], what='block of the last stage', most=_MOST_DILATION
+        )
     strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
     dilations = (1,) * num_stages if dilations is None else dilations
     stages = plan_stages(
         blocks_per_stage,
         stem_channels=variant.stem_channels,
-        base_channels=integer('base_channels', base_channels, least=1),
+        base_channels=channel_count('base_channels', base_channels),
         groups=variant.groups,
         base_width=variant.base_width,
-        strides=integers('strides', strides, length=num_stages, what='stage'),
-        dilations=integers('dilations', dilations, length=num_stages, what='stage'),
+        strides=integers('strides', strides, length=num_stages, what='stage', most=_MOST_STRIDE),
+        dilations=integers('dilations', dilations, length=num_stages, what='stage', most=_MOST_DILATION),
         multi_grid=multi_grid,
         contract_dilation=boolean('contract_dilation', contract_dilation),
         avg_down_stride=boolean('avg_down_stride', avg_down_stride),
@@ -67,6 +78,14 @@ def plan_network(
         dcn_on_strided=not (dcn or {}).get('fallback_on_stride', False),
     )
     hidden_channels = _check_widths(stages, variant, reduction_factor=reduction_factor)
+    check_size(
+        stages,
+        in_channels=channel_count('in_channels', in_channels),
+        stem_channels=variant.stem_channels,
+        radix=variant.radix,
+        groups=variant.groups,
+        reduction_factor=reduction_factor,
+    )
     check_deform_groups(dcn, stages, radix=variant.radix)
     norm_cfg = norm_config(
         'norm_cfg',

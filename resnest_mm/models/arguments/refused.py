@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from resnest_mm.models.arguments.checks import shown
+
 _ALWAYS: Final = 'every ResNeSt has it; remove the argument'
 RECTIFIED: Final = (
     'no released network uses rectified convolution and its package is not maintained; remove the argument'
@@ -34,10 +36,12 @@ REFUSED_KEYWORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 def check_style(style: Any) -> None:
     """Refuse every `style` except 'pytorch'."""
+    if not isinstance(style, str):
+        raise TypeError(f"style={shown(style)} must be 'pytorch'")
     if style == 'caffe':
         raise ValueError(
             "style='caffe' moves the stride to the first 1x1 convolution, where ResNeSt's average pool cannot take it; "
             "remove it or say style='pytorch'"
         )
     if style != 'pytorch':
-        raise ValueError(f"style={style!r} is unknown; the only one is 'pytorch'")
+        raise ValueError(f"style={shown(style)} is unknown; the only one is 'pytorch'")

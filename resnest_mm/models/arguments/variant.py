@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from numbers import Integral
 
-from resnest_mm.models.arguments.checks import boolean, integer
+from resnest_mm.models.arguments.checks import boolean, channel_count, integer, shown
 from resnest_mm.models.variants import BLOCKS_PER_STAGE, VARIANTS, Variant, default_stem_channels
 
 
@@ -38,38 +39,28 @@ def resolve_variant(
         ValueError: Depth or variant is unknown, both are missing, a value is out of range, or an argument contradicts
             the variant.
     """
-    if variant is None:
-        named = Variant(depth=_known_depth(depth))
-    else:
-        named = _known_variant(variant)
-        given = {
-            'depth': depth,
-            'stem_channels': stem_channels,
-            'radix': radix,
-            'groups': groups,
-            'base_width': base_width,
-            'avd_first': avd_first,
-        }
-        for name, value in given.items():
-            if value is not None and value != getattr(named, name):
-                raise ValueError(
-                    f'{name}={value!r} contradicts variant={variant!r}, which has {name}={getattr(named, name)!r}; '
-                    'give one of the two'
-                )
-    if radix == 0 and not isinstance(radix, bool):
+    named = Variant(depth=_known_depth(depth)) if variant is None else _known_variant(variant)
+    if isinstance(radix, Integral) and not isinstance(radix, bool) and radix == 0:
         raise ValueError(
             'radix=0 would be a plain convolution, which is ResNet-D and not ResNeSt; radix must be at least 1'
         )
     stem_channels = default_stem_channels(named.depth) if stem_channels is None else stem_channels
     resolved = ResolvedVariant(
-        depth=named.depth,
-        stem_channels=integer('stem_channels', stem_channels, least=2),
-        radix=integer('radix', named.radix if radix is None else radix, least=1),
-        groups=integer('groups', named.groups if groups is None else groups, least=1),
-        base_width=integer('base_width', named.base_width if base_width is None else base_width, least=1),
+        depth=named.depth if depth is None else integer('depth', depth, least=1),
+        stem_channels=channel_count('stem_channels', stem_channels, least=2),
+        radix=channel_count('radix', named.radix if radix is None else radix),
+        groups=channel_count('groups', named.groups if groups is None else groups),
+        base_width=channel_count('base_width', named.base_width if base_width is None else base_width),
         avd_first=boolean('avd_first', named.avd_first if avd_first is None else avd_first),
     )
-    if stem_channels % 2:
+    if variant is not None:
+        for name, value in vars(resolved).items():
+            if value != getattr(named, name):
+                raise ValueError(
+                    f'{name}={value!r} contradicts variant={variant!r}, which has {name}={getattr(named, name)!r}; '
+                    'give one of the two'
+                )
+    if resolved.stem_channels % 2:
         raise ValueError(f'stem_channels={stem_channels} must be even: the first two convolutions have half of it')
     return resolved
 
@@ -77,12 +68,12 @@ def resolve_variant(
 def _known_depth(depth: int | None) -> int:
     if depth is None:
         raise ValueError(f'give depth= (one of {sorted(BLOCKS_PER_STAGE)}) or variant= (one of {sorted(VARIANTS)})')
-    if depth in (18, 34) and not isinstance(depth, bool):
+    depth = integer('depth', depth, least=1)
+    if depth in (18, 34):
         raise ValueError(
             f'depth={depth} is built of basic blocks, into which split attention does not fit; the smallest networks '
             'are depth=14 and depth=26'
         )
-    integer('depth', depth, least=1)
     if depth not in BLOCKS_PER_STAGE:
         raise ValueError(f'depth={depth!r} is unknown; choose one of {sorted(BLOCKS_PER_STAGE)}')
     return depth
@@ -90,8 +81,10 @@ def _known_depth(depth: int | None) -> int:
 
 def _known_variant(variant: str) -> Variant:
     if not isinstance(variant, str):
-        raise TypeError(f'variant={variant!r} must be a name, one of {sorted(VARIANTS)}')
+        raise TypeError(f'variant={shown(variant)} must be a name, one of {sorted(VARIANTS)}')
     if variant not in VARIANTS:
         nearest = difflib.get_close_matches(variant, VARIANTS, n=1, cutoff=0.0)[0]
-        raise ValueError(f'variant={variant!r} is unknown; did you mean {nearest!r}? Choose one of {sorted(VARIANTS)}')
+        raise ValueError(
+            f'variant={shown(variant)} is unknown; did you mean {nearest!r}? Choose one of {sorted(VARIANTS)}'
+        )
     return VARIANTS[variant]

@@ -39,8 +39,7 @@ def run_compiled(
         return F.conv2d(x, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups) + unused
     kept = predicted[0].dtype
     computed = torch.float32 if kept == torch.bfloat16 else kept  # the ops have no code for bfloat16
-    with torch.autocast(x.device.type, enabled=False):
-        y = op(*(tensor.to(computed).contiguous() for tensor in (x, layer.weight, *predicted))).to(kept)
+    y = op(*(tensor.to(computed).contiguous() for tensor in (x, layer.weight, *predicted))).to(kept)
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         y = y.contiguous(memory_format=torch.channels_last)
     return y

@@ -10,7 +10,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from resnest_mm.models.arguments.checks import boolean, integer, probability
-from resnest_mm.models.arguments.layer_configs import norm_config
+from resnest_mm.models.arguments.norms import norm_config
 from resnest_mm.models.initialization import InitConfig
 from resnest_mm.models.layers.norm import NormFactory
 from resnest_mm.models.layers.norm_config import BATCH_NORM
