@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -92,3 +95,42 @@ def test_images_of_a_batch_do_not_meet_in_evaluation() -> None:
     with torch.no_grad():
         together, alone = backbone(both)[-1], backbone(both[:1])[-1]
     torch.testing.assert_close(together[:1], alone, rtol=1e-12, atol=1e-12)
+
+
+COPIES: dict[str, Callable[[ResNeSt, dict[str, Any]], ResNeSt]] = {
+    'copied': lambda backbone, _: copy.deepcopy(backbone),
+    'pickled': lambda backbone, _: pickle.loads(pickle.dumps(backbone)),
+    'assigned': lambda backbone, arguments: assigned(backbone, arguments),
+}
+
+
+def assigned(backbone: ResNeSt, arguments: dict[str, Any]) -> ResNeSt:
+    """Return a backbone that was built without memory and took over the tensors of another one."""
+    with torch.device('meta'):
+        other = tiny(**arguments)
+    other.load_state_dict(backbone.state_dict(), assign=True)
+    return other
+
+
+@pytest.mark.parametrize('way', COPIES)
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'num_stages': 2, 'with_cp': True, 'norm_eval': True, 'frozen_stages': 1},
+        {
+            'num_stages': 2,
+            'plugins': [{'cfg': {'type': 'ContextBlock', 'ratio': 0.25}, 'position': 'after_conv2'}],
+        },
+    ],
+    ids=['frozen', 'plugin'],
+)
+def test_a_copy_is_the_same_network(way: str, arguments: dict[str, Any]) -> None:
+    backbone = tiny(**arguments)
+    scatter(backbone)
+    backbone.load_state_dict(backbone.state_dict())
+    other = COPIES[way](backbone, arguments)
+    assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in backbone.parameters()]
+    for mode in (False, True):
+        for a, b in zip(other.train(mode)(image()), backbone.train(mode)(image()), strict=True):
+            assert torch.equal(a, b)
+    assert [m.training for m in other.modules()] == [m.training for m in backbone.modules()]

@@ -26,6 +26,7 @@ NAMES = {*inspect.signature(ResNeSt).parameters, *REFUSED_KEYWORDS}
 OWN_WARNINGS = (
     'leaves the stages after index',  # out_indices
     'makes the first stage',  # a narrow base_width
+    'each block stays its shortcut',  # zero_init_residual with frozen norms
     'that no weights were loaded into',  # frozen_stages and norm_eval
     'it uses its running statistics for such steps',  # one value per channel
 )

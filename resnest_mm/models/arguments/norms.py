@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,13 +27,19 @@ def norm_config(name: str, value: Any, *, channels: Iterable[int], size: int) ->
 
 
 def check_zero_init(norm_cfg: Mapping[str, Any]) -> None:
-    """Refuse `zero_init_residual=True` for norms without weights."""
+    """Refuse `zero_init_residual=True` for norms without weights, and warn if the weights are frozen."""
     with trial(f'norm_cfg={shown(dict(norm_cfg))} cannot be built'):
         weight = getattr(build_norm_layer(dict(norm_cfg), 32)[1], 'weight', None)
     if weight is None:
         raise ValueError(
             f'zero_init_residual=True needs norms with weights, which norm_cfg={shown(dict(norm_cfg))} does not have; '
             'give it affine=True, or remove zero_init_residual'
+        )
+    if not weight.requires_grad:
+        warnings.warn(
+            f'zero_init_residual=True with norm_cfg={shown(dict(norm_cfg))}, whose weights are frozen: unless a '
+            'checkpoint is loaded, the weights stay zero and each block stays its shortcut; remove one of the two',
+            stacklevel=4,
         )
 
 

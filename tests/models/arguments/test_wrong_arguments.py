@@ -109,5 +109,11 @@ def test_narrow_groups_are_questioned() -> None:
         ResNeSt(14, groups=32, base_width=4, num_stages=1)
 
 
+def test_residuals_that_can_never_start_are_pointed_out() -> None:
+    """Frozen weights of zero would leave every block its shortcut, without an error."""
+    with pytest.warns(UserWarning, match='whose weights are frozen: .* each block stays its shortcut'):
+        tiny(num_stages=1, zero_init_residual=True, norm_cfg={'type': 'BN', 'requires_grad': False})
+
+
 def test_lists_are_as_good_as_tuples() -> None:
     assert tiny(num_stages=2, strides=[1, 1]).out_strides == tiny(num_stages=2, strides=(1, 1)).out_strides == (4, 4)
