@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resnest_mm.annotations.png import SIGNATURE, find_png_damage
 from resnest_mm.errors import UserError
 
-_SIGNATURE: Final = b'\x89PNG\r\n\x1a\n'
 _RGB: Final = (8, 2)
 """Bit depth and colour type of a PNG with three bytes per pixel."""
 
@@ -34,14 +34,15 @@ def read_panoptic_map(path: Path, *, size: tuple[int, int] | None) -> Numbers:
         UserError: The file is no RGB map of that size; the message does not name the file.
         OSError: The file cannot be read.
     """
-    with path.open('rb') as file:
-        header = file.read(26)
-    if not header.startswith(_SIGNATURE) or len(header) < 26:
+    content = path.read_bytes()
+    if not content.startswith(SIGNATURE):
         raise UserError('maps that are no PNG')
-    if struct.unpack('BB', header[24:26]) != _RGB:
+    if find_png_damage(content):
+        raise UserError('maps that are damaged')
+    if tuple(content[24:26]) != _RGB:
         raise UserError('maps with one channel, a palette, transparency or 16 bits; panoptic maps are RGB of 8 bits')
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             colours = np.asarray(picture.convert('RGB'), np.uint8)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError('maps that are damaged') from error

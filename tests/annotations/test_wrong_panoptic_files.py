@@ -153,12 +153,19 @@ def save(picture: Any) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(picture).save(path, 'PNG')
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
 SQUARE = np.ones((64, 64), np.uint8)
 MAPS: dict[str, tuple[Callable[[Path], object], str]] = {
     'empty': (lambda path: path.write_bytes(b''), 'maps that are no PNG'),
     'text': (lambda path: path.write_text('<html>'), 'maps that are no PNG'),
     'JPEG': (lambda path: Image.open(path).save(path, 'JPEG'), 'maps that are no PNG'),
     'cut': (lambda path: path.write_bytes(path.read_bytes()[:-60]), 'maps that are damaged'),
+    'a changed byte': (flip, 'maps that are damaged'),
     'one channel': (save(SQUARE), 'maps with one channel, a palette'),
     'palette': (lambda path: Image.open(path).quantize(8).save(path), 'maps with one channel, a palette'),
     'transparent': (lambda path: Image.open(path).convert('RGBA').save(path), 'maps with one channel, a palette'),
@@ -193,6 +200,19 @@ def test_maps_of_another_split_are_refused_though_their_names_and_ids_fit(inputs
     for path in inputs.maps.iterdir():
         path.write_bytes((demo / 'panoptic' / 'train' / '000000.png').read_bytes())
     assert any('is it the folder of this file?' in line for line in inputs.refused())
+
+
+def test_a_map_that_is_mostly_of_no_segment_is_refused(inputs: Inputs) -> None:
+    """One number in common by chance does not make it the map of the image, also where the file has no areas."""
+
+    def change(content: dict[str, Any]) -> None:
+        content['annotations'][0]['segments_info'] = [{'id': 1, 'category_id': 1}]
+
+    inputs.edit(change)
+    Image.fromarray(
+        np.dstack([np.where(np.arange(64) < 20, 1, 77) * SQUARE, 0 * SQUARE, 0 * SQUARE]).astype(np.uint8)
+    ).save(inputs.maps / '000000.png')
+    assert 'colours are not the ids of their segments' in inputs.refused()[0]
 
 
 def test_a_folder_of_wrong_maps_is_not_read_to_its_end(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
