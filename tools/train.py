@@ -47,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
 def train(argv: Sequence[str] | None) -> None:
     """Check everything, then train."""
     from resnest_mm.training.command_line import parse
-    from resnest_mm.training.launcher import is_first_process
     from resnest_mm.training.plan import TrainArguments, plan_training
+    from resnest_mm.training.run import run_training
     from resnest_mm.training.work_dir import last_checkpoint
 
     args = parse(build_parser(), argv)
@@ -65,12 +65,8 @@ def train(argv: Sequence[str] | None) -> None:
             partial=args.partial,
         )
     )
-    if is_first_process(args.launcher):
-        for note in plan.notes:
-            print(note, flush=True)
 
-    runner = plan.build_runner()
-    runner.train()
+    runner = run_training(plan)
     if runner.rank == 0:
         print(f'work_dir: {runner.work_dir}')
         print(f'last checkpoint: {last_checkpoint(runner.work_dir) or "none"}')

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -21,16 +22,18 @@ from resnest_mm.training.checks.checkpoints import check_checkpoint, check_start
 from resnest_mm.training.checks.data_files import check_data
 from resnest_mm.training.checks.sections import check_sections
 from resnest_mm.training.config.load import load_config
-from resnest_mm.training.launcher import apply_launcher
+from resnest_mm.training.launcher import apply_launcher, is_first_process
 from resnest_mm.training.options.single_gpu import count_sync_norms, use_single_gpu
 from resnest_mm.training.options.testing import apply_out, apply_show_dir, apply_tta
 from resnest_mm.training.options.training import apply_amp, apply_auto_scale_lr, apply_partial, apply_resume
 from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
 from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
+from resnest_mm.training.safety.lock import check_unlocked
+from resnest_mm.training.safety.resume import apply_newest_checkpoint
 from resnest_mm.training.start.checkpoint import Start, find_start, keep_load_from, load_start
 from resnest_mm.training.start.initializers import check_initializers, localize_initializers
-from resnest_mm.training.work_dir import apply_work_dir, last_checkpoint
+from resnest_mm.training.work_dir import apply_work_dir
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
 
@@ -97,10 +100,12 @@ class RunPlan:
     Args:
         cfg: Config for the Runner.
         notes: What the user should know before the run starts, a line each.
+        damaged: Damaged checkpoints that are to be set aside before the run starts.
     """
 
     cfg: Config
     notes: tuple[str, ...] = ()
+    damaged: tuple[Path, ...] = ()
 
     def build_runner(self) -> Any:
         """Return the Runner of the config: mmengine's own, or the one that `runner_type` names."""
@@ -129,10 +134,14 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     check_sections(cfg, split='train')
     cfg = apply_work_dir(cfg, arguments.work_dir, config_name=arguments.config)
     cfg = apply_launcher(cfg, arguments.launcher)
+    if is_first_process(arguments.launcher):
+        check_unlocked(cfg.work_dir)
     cfg = apply_amp(cfg) if arguments.amp else cfg
     cfg = apply_auto_scale_lr(cfg) if arguments.auto_scale_lr else cfg
     load_from = cfg.get('load_from')
     cfg = apply_resume(cfg, arguments.resume)
+    resumes = bool(cfg.get('resume') and not cfg.get('load_from'))
+    cfg, newest = apply_newest_checkpoint(cfg)
     cfg = apply_safe_checkpoints(cfg)
     cfg = apply_partial(cfg) if arguments.partial else cfg
     notes = []
@@ -151,15 +160,17 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg, files = localize_initializers(cfg, entries)
     notes += check_initializers(model, files, partial=arguments.partial)
     start = find_start(cfg)
-    if arguments.resume == 'auto' and start is not None and start.use == 'train':
-        notes.append(f'--resume: no checkpoint yet; training starts with the weights of load_from, {load_from}')
+    notes += newest.notes
+    if resumes and newest.checkpoint is None:
+        weights = 'from the beginning' if start is None else f'with the weights of load_from, {load_from}'
+        notes.append(
+            f'--resume: no {"whole " * bool(newest.damaged)}checkpoint in {cfg.work_dir}; training starts {weights}'
+        )
     if start is not None:
         cfg, misfits = load_start(cfg, start, model, partial=arguments.partial)
         notes += misfits
     notes += preprocessing_notes(entries)
-    if arguments.resume == 'auto' and last_checkpoint(cfg.work_dir) is None:
-        notes.append(f'--resume: no checkpoint in {cfg.work_dir}; training starts from the beginning')
-    return RunPlan(cfg, tuple(notes))
+    return RunPlan(cfg, tuple(notes), newest.damaged)
 
 
 def plan_testing(arguments: TestArguments) -> RunPlan:

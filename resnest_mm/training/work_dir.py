@@ -36,11 +36,24 @@ def apply_work_dir(cfg: Config, work_dir: str | None, *, config_name: str) -> Co
 def last_checkpoint(work_dir: str | Path) -> Path | None:
     """Return the path of the last checkpoint that a training saved, or None where it saved none.
 
-    mmengine writes this path into the file `last_checkpoint` of the work_dir. The checkpoint itself may be moved or
-    deleted since.
+    The checkpoint may be moved or deleted since.
+
+    Args:
+        work_dir: Folder of the training.
+    """
+    name = last_checkpoint_name(work_dir)
+    return Path(name) if name else None
+
+
+def last_checkpoint_name(work_dir: str | Path) -> str:
+    """Return the path or URL of the last checkpoint that a training saved, an empty text where it saved none.
+
+    mmengine writes it into the file `last_checkpoint` of the work_dir. A file that is empty or holds anything but text
+    names none.
 
     Args:
         work_dir: Folder of the training.
     """
     note = Path(work_dir) / 'last_checkpoint'
-    return Path(note.read_text(encoding='utf-8').strip()) if note.is_file() else None
+    name = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
+    return name if name.isprintable() else ''

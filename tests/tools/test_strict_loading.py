@@ -146,7 +146,8 @@ def test_a_training_that_always_resumes_begins_with_load_from(
     argv = [str(project.config(f'{still}load_from = {file!r}\n')), '--work-dir', 'new', '--resume']
     assert tool('train', argv) == 0
     assert (
-        f'--resume: no checkpoint yet; training starts with the weights of load_from, {file}' in capsys.readouterr().out
+        f'--resume: no checkpoint in new; training starts with the weights of load_from, {file}'
+        in capsys.readouterr().out
     )
     saved = torch.load(project.cwd / 'new' / 'epoch_1.pth', weights_only=False)
     assert saved['state_dict']['conv.bias'].tolist() == [3.0, 5.0]

@@ -11,7 +11,6 @@ from typing import Final
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError, first_names
-from resnest_mm.training.work_dir import last_checkpoint
 from resnest_mm.weights.io.contents import FileError, UntrustedContentError
 from resnest_mm.weights.io.read import check_file
 
@@ -93,7 +92,3 @@ def check_start(cfg: Config) -> None:
     if cfg.get('load_from'):
         resumes = bool(cfg.get('resume'))
         check_checkpoint(cfg.load_from, source='--resume' if resumes else 'load_from', resumes=resumes)
-    elif cfg.get('resume'):
-        last = last_checkpoint(cfg.work_dir)
-        if last is not None:
-            check_checkpoint(str(last), source=f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}', resumes=True)

@@ -1,1 +1,1 @@
-"""A training loses nothing: checkpoints are written whole, one run has a work_dir, a signal ends it after saving."""
+"""A training loses nothing and saves nothing spoiled: how it saves, stops and continues, and who may write."""

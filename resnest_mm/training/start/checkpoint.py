@@ -15,7 +15,6 @@ from torch import nn
 from resnest_mm.training.checks.checkpoints import check_checkpoint, is_remote
 from resnest_mm.training.start.classes import classes_of_config
 from resnest_mm.training.start.fit import Use, check_fit
-from resnest_mm.training.work_dir import last_checkpoint
 from resnest_mm.weights.hub.local import LocalCopy, local_copy
 
 
@@ -38,22 +37,19 @@ def find_start(cfg: Config) -> Start | None:
     """Return the checkpoint that a training starts from, None where it starts without one.
 
     Args:
-        cfg: Parsed config with its work_dir, after `apply_resume`.
+        cfg: Parsed config, after `apply_newest_checkpoint`.
     """
-    if cfg.get('load_from'):
-        resumes = bool(cfg.get('resume'))
-        return Start(cfg.load_from, '--resume' if resumes else 'load_from', 'resume' if resumes else 'train')
-    last = last_checkpoint(cfg.work_dir) if cfg.get('resume') else None
-    if last is None:
+    if not cfg.get('load_from'):
         return None
-    return Start(str(last), f'--resume: {Path(cfg.work_dir) / "last_checkpoint"}', 'resume')
+    resumes = bool(cfg.get('resume'))
+    return Start(cfg.load_from, '--resume' if resumes else 'load_from', 'resume' if resumes else 'train')
 
 
 def keep_load_from(cfg: Config, load_from: str | None) -> Config:
     """Return a copy that starts from the config's `load_from` where there is no checkpoint to resume from yet.
 
     Args:
-        cfg: Parsed config with its work_dir, after `apply_resume`, which replaces `load_from`.
+        cfg: Parsed config, after `apply_resume`, which replaces `load_from`.
         load_from: `load_from` of the config before that.
     """
     changed = copy.deepcopy(cfg)

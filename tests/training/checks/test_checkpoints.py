@@ -78,16 +78,13 @@ def test_each_reader_gets_the_kinds_of_files_that_it_loads(tmp_path: Path) -> No
     [
         ({'load_from': 'gone.pth'}, 'load_from: checkpoint gone.pth'),
         ({'load_from': 'gone.pth', 'resume': True}, '--resume: checkpoint gone.pth'),
-        ({'resume': True, 'work_dir': 'run'}, '--resume: run/last_checkpoint: checkpoint /old/epoch_1.pth'),
     ],
-    ids=['load_from', 'resume', 'auto'],
+    ids=['load_from', 'resume'],
 )
 def test_a_missing_checkpoint_is_named_with_its_source(
     settings: dict[str, Any], source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'last_checkpoint').write_text('/old/epoch_1.pth', encoding='utf-8')
     with pytest.raises(UserError) as caught:
         check_start(Config(settings))
     assert str(caught.value).startswith(f'{source} does not exist')
