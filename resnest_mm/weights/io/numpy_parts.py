@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -62,21 +62,23 @@ class PickledNumber(PickledType):
     pattern = _NUMBERS
 
 
-class PickledArray(np.ndarray):  # type: ignore[type-arg]
+class PickledArray(np.ndarray[Any, Any]):
     """An array that gets its content from a file; when pickled, it is an ordinary array again."""
 
     def __new__(cls) -> PickledArray:
         """Return an empty array; a file cannot choose the size, because numpy would not fill it."""
-        return super().__new__(cls, (0,), np.uint8)
+        empty: PickledArray = super().__new__(cls, (0,), np.uint8)
+        return empty
 
     def __setstate__(self, state: Any) -> None:
         """Take the shape, the dtype, the order and the bytes of an array, as numpy writes them."""
         if type(state) is not tuple or len(state) not in (4, 5):
             raise pickle.UnpicklingError('it holds an array that numpy did not write')
         shape, dtype, is_fortran, raw = state[-4:]
-        values = values_of(raw, dtype, shape, 'F' if is_fortran else 'C')
-        order = 'F' if is_fortran else 'C'
-        super().__setstate__((1, values.shape, values.dtype, bool(is_fortran), values.tobytes(order)))
+        order: Literal['C', 'F'] = 'F' if is_fortran else 'C'
+        values = values_of(raw, dtype, shape, order)
+        checked: Any = (1, values.shape, values.dtype, bool(is_fortran), values.tobytes(order))
+        super().__setstate__(checked)
 
     def __reduce__(self) -> Any:
         return self.view(np.ndarray).__reduce__()
@@ -85,12 +87,13 @@ class PickledArray(np.ndarray):  # type: ignore[type-arg]
         return self.view(np.ndarray).__reduce_ex__(protocol)
 
 
-class PickledHistory(HistoryBuffer):  # type: ignore[misc]  # mmengine has no types
+class PickledHistory(HistoryBuffer):
     """Stand-in for mmengine's `HistoryBuffer`, which is a `HistoryBuffer` as soon as it has its values."""
 
     def __new__(cls) -> PickledHistory:
         """Return a history without values; numpy would unfold any nested lists that a file hands over here."""
-        return super().__new__(cls)
+        made: PickledHistory = super().__new__(cls)
+        return made
 
     def __init__(self) -> None:
         raise RefusedError('it calls HistoryBuffer')
@@ -105,8 +108,8 @@ class PickledHistory(HistoryBuffer):  # type: ignore[misc]  # mmengine has no ty
         log, count = (np.array(value) for value in arrays)
         if log.ndim != 1 or log.shape != count.shape or log.dtype.kind not in 'biuf' or count.dtype.kind not in 'biuf':
             raise pickle.UnpicklingError('it holds a HistoryBuffer that mmengine did not write')
-        self.__class__ = HistoryBuffer  # type: ignore[assignment]
-        self.__init__(log, count, length)  # type: ignore[call-arg,misc]
+        self.__class__ = HistoryBuffer
+        self.__init__(log, count, length)  # type: ignore[misc]
 
 
 def values_of(raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray[Any, Any]:
@@ -147,7 +150,8 @@ def reconstruct(*_: object) -> PickledArray:
 
 def frombuffer(raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray[Any, Any]:
     """Return an array of the bytes in the file, in place of numpy's function of this name."""
-    return values_of(raw, dtype, shape, order).copy(order)
+    values = values_of(raw, dtype, shape, order)
+    return np.array(values, order=order)
 
 
 def scalar(dtype: object, raw: object) -> Any:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import IO, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any, ClassVar, Final
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class RestrictedUnpickler(pickle._Unpickler):
         buildable: Types of objects that get a state from the file through their `__setstate__`.
         creatable: Classes that the file may make an object of, without arguments.
     """
+
+    # attributes of the base class, whose types are not published
+    stack: list[Any]
+    append: Callable[[object], None]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(
         self,
@@ -118,7 +123,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     def _unused(self) -> None:
         raise RefusedError('it calls a class as pickles of Python 1 do')
 
-    dispatch = {  # noqa: RUF012  # as in the base class
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
         **pickle._Unpickler.dispatch,
         pickle.REDUCE[0]: _reduce,
         pickle.NEWOBJ[0]: _new,

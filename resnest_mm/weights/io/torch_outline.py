@@ -11,11 +11,11 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Final
+from typing import IO, Any, ClassVar, Final
 
 import torch
 
@@ -161,7 +161,7 @@ class _OutlineUnpickler(RestrictedUnpickler):
     def _unknown(self) -> None:
         raise pickle.UnpicklingError('it is not a pickle of torch.save, or was saved with another pickle_protocol')
 
-    dispatch = {  # noqa: RUF012  # as in the base class
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
         **dict.fromkeys(range(256), _unknown),
         **{code: read for code, read in RestrictedUnpickler.dispatch.items() if code in _CODES},
     }

@@ -36,7 +36,7 @@ def allow_mmengine_checkpoints() -> None:
     """
     if not hasattr(torch.serialization, 'add_safe_globals'):
         return
-    names = {**arrays(PickledType), **HISTORIES}
+    names: dict[str, Any] = {**arrays(PickledType), **HISTORIES}
     # These are what the functions return; torch sets the state of objects of admitted classes only.
     names |= {f'{kind.__module__}.{kind.__qualname__}': kind for kind in (PickledArray, PickledType)}
     torch.serialization.add_safe_globals([(value, name) for name, value in names.items()])
