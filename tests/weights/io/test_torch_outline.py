@@ -165,3 +165,26 @@ def test_a_legacy_file_that_lacks_the_values_of_a_tensor_is_refused(tmp_path: Pa
     path.write_bytes(content[:keys] + b'\x80\x02].')
     with pytest.raises(FileError, match='does not hold the values of each of its tensors'):
         read_checkpoint(path)
+
+
+def test_a_tensor_of_a_legacy_file_lies_within_its_storage(tmp_path: Path) -> None:
+    """Torch would make the storage of a legacy file larger, and leave the rest of it as it found the memory."""
+    path = tmp_path / 'legacy.pth'
+    torch.save({'a': torch.ones(5)}, path, _use_new_zipfile_serialization=False)
+    shape = pickle.BININT1 + b'\x05' + pickle.TUPLE1
+    content = path.read_bytes()
+    assert content.count(shape) == 1
+    path.write_bytes(content.replace(shape, whole(1000) + pickle.TUPLE1))
+    with pytest.raises(FileError, match='a tensor that is larger than its storage'):
+        read_checkpoint(path)
+
+
+def test_what_a_name_stands_for_is_called_and_nothing_else(tmp_path: Path) -> None:
+    """A file gets a method of `HistoryBuffer` by its name, but cannot call it."""
+    history = name('mmengine.logging.history_buffer', 'HistoryBuffer')
+    method = call(name('builtins', 'getattr'), history, text('mean'))
+    crafted.write_zip(tmp_path / 'good.pth', entry('x', method))
+    assert outline(tmp_path / 'good.pth') is not None
+    crafted.write_zip(tmp_path / 'wrong.pth', entry('x', call(method, whole(1))))
+    with pytest.raises(FileError, match='it calls a function, which is refused'):
+        read_checkpoint(tmp_path / 'wrong.pth')
