@@ -33,7 +33,7 @@ from resnest_mm.training.safety.lock import check_unlocked
 from resnest_mm.training.safety.resume import apply_newest_checkpoint
 from resnest_mm.training.start.checkpoint import Start, find_start, keep_load_from, load_start
 from resnest_mm.training.start.initializers import check_initializers, localize_initializers
-from resnest_mm.training.work_dir import apply_work_dir
+from resnest_mm.training.work_dir import apply_work_dir, name_for_test
 from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
 
@@ -201,4 +201,4 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
     model = check_build(cfg, splits=('test',))
     start = Start(arguments.checkpoint, source='CHECKPOINT', use='test')
     cfg, notes = load_start(cfg, start, model, partial=arguments.partial)
-    return RunPlan(cfg, notes)
+    return RunPlan(name_for_test(cfg), notes)

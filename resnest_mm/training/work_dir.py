@@ -33,6 +33,22 @@ def apply_work_dir(cfg: Config, work_dir: str | None, *, config_name: str) -> Co
     return changed
 
 
+def name_for_test(cfg: Config) -> Config:
+    """Return a copy named `NAME_test.py`, so that a test does not overwrite the config that a training wrote.
+
+    mmengine writes the config of every run into the work_dir, under its file name.
+
+    Args:
+        cfg: Parsed config.
+    """
+    changed = copy.deepcopy(cfg)
+    if cfg.filename is not None:
+        file = Path(cfg.filename)
+        # The name is a property without a setter, and the class turns assignments into keys of the config.
+        object.__setattr__(changed, '_filename', str(file.with_name(f'{file.stem}_test.py')))
+    return changed
+
+
 def last_checkpoint(work_dir: str | Path) -> Path | None:
     """Return the path of the last checkpoint that a training saved, or None where it saved none.
 

@@ -100,11 +100,12 @@ def test_a_damaged_lock_file_is_no_owner(content: str, tmp_path: Path) -> None:
 
 
 def test_a_test_in_the_folder_of_a_running_training_changes_none_of_its_files(project: Project, tool: Tool) -> None:
-    """A test writes its log into a folder of its own, named by the time."""
+    """A test writes its log into a folder of its own, named by the time, and its config under a name of its own."""
     config = str(project.config())
     assert tool('train', [config, '--work-dir', 'run']) == 0
     work_dir = project.cwd / 'run'
-    before = {path: path.read_bytes() for path in work_dir.rglob('*') if path.is_file()}
+    before = {path: path.read_bytes() for path in work_dir.iterdir() if path.is_file()}
+    assert {'micro.py', 'epoch_1.pth', 'last_checkpoint'} <= {path.name for path in before}
     with another_training(work_dir):
         before[work_dir / NAME] = (work_dir / NAME).read_bytes()
         assert tool('test', [config, 'run/epoch_1.pth', '--work-dir', 'run']) == 0
