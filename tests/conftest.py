@@ -75,6 +75,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(value)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the results of data checks away from the user's own cache, also those of subprocesses."""
+    os.environ['RESNEST_MM_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture(scope='session')
 def repository() -> Path:
     """Return the checkout's top folder."""

@@ -58,4 +58,4 @@ def test_the_usage_line_names_the_command(capsys: Capture) -> None:
 )
 def test_an_unknown_tool_is_refused_with_the_nearest(name: str, hint: str, capsys: Capture) -> None:
     assert main([name, '--help']) == 2
-    assert capsys.readouterr().err == f'error: tool {name!r} is unknown; {hint}resnest-mm lists all 13\n'
+    assert capsys.readouterr().err == f'error: tool {name!r} is unknown; {hint}resnest-mm lists all 14\n'

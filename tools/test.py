@@ -33,6 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
     )
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
+    )
     return parser
 
 
@@ -54,10 +59,11 @@ def test(argv: Sequence[str] | None) -> None:
             show_dir=args.show_dir,
             tta=args.tta,
             partial=args.partial,
+            data_check=not args.no_data_check,
         )
     )
     if is_first_process(args.launcher):
-        for note in plan.notes:
+        for note in (*plan.data_notes, *plan.notes):
             print(note, flush=True)
 
     runner = plan.build_runner()

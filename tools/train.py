@@ -41,6 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='allow a load_from that does not fill the model, such as one of other classes, and list what differs',
     )
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
+    )
     return parser
 
 
@@ -63,6 +68,7 @@ def train(argv: Sequence[str] | None) -> None:
             auto_scale_lr=args.auto_scale_lr,
             single_gpu=args.single_gpu,
             partial=args.partial,
+            data_check=not args.no_data_check,
         )
     )
 

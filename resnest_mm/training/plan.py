@@ -7,7 +7,7 @@ A check that fails raises an error of `resnest_mm.errors`; until then nothing is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 
 from resnest_mm.errors import UserError
 from resnest_mm.training.checks.build import check_build
@@ -22,6 +23,8 @@ from resnest_mm.training.checks.checkpoints import check_checkpoint, check_start
 from resnest_mm.training.checks.data_files import check_data
 from resnest_mm.training.checks.sections import check_sections
 from resnest_mm.training.config.load import load_config
+from resnest_mm.training.data_check.check import check_datasets
+from resnest_mm.training.data_check.verdict import judge
 from resnest_mm.training.launcher import apply_launcher, is_first_process
 from resnest_mm.training.options.single_gpu import count_sync_norms, use_single_gpu
 from resnest_mm.training.options.testing import apply_out, apply_show_dir, apply_tta
@@ -51,6 +54,7 @@ class TrainArguments:
         auto_scale_lr: Whether to scale the learning rate by real batch size / `auto_scale_lr.base_batch_size`.
         single_gpu: Whether to turn SyncBN into BN and scale the learning rate to the batch size of one GPU.
         partial: Whether to start from a checkpoint in `load_from` that does not fill the model.
+        data_check: Whether to look for faults in the data.
     """
 
     config: str
@@ -62,6 +66,7 @@ class TrainArguments:
     auto_scale_lr: bool = False
     single_gpu: bool = False
     partial: bool = False
+    data_check: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,7 @@ class TestArguments:
         show_dir: Folder for images with the predictions drawn in; None draws none.
         tta: Whether to test with test-time augmentation.
         partial: Whether to test a checkpoint that does not fill the model.
+        data_check: Whether to look for faults in the data.
     """
 
     __test__ = False  # pytest takes a class of this name for tests
@@ -91,6 +97,7 @@ class TestArguments:
     show_dir: str | None = None
     tta: bool = False
     partial: bool = False
+    data_check: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,13 @@ class RunPlan:
         cfg: Config for the Runner.
         notes: What the user should know before the run starts, a line each.
         damaged: Damaged checkpoints that are to be set aside before the run starts.
+        data_notes: What the check of the data found and does not refuse, a line each.
     """
 
     cfg: Config
     notes: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
+    data_notes: tuple[str, ...] = ()
 
     def build_runner(self) -> Any:
         """Return the Runner of the config: mmengine's own, or the one that `runner_type` names."""
@@ -156,6 +165,9 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     check_start(cfg)
     check_pretrained(entries)
     model = check_build(cfg, splits=('train', 'val'))
+    found: list[str] = []
+    if arguments.data_check:
+        found = _check_contents(cfg, model, splits=('train', 'val'), launcher=arguments.launcher)
     fetch_pretrained(entries)
     cfg, files = localize_initializers(cfg, entries)
     notes += check_initializers(model, files, partial=arguments.partial)
@@ -170,7 +182,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
         cfg, misfits = load_start(cfg, start, model, partial=arguments.partial)
         notes += misfits
     notes += preprocessing_notes(entries)
-    return RunPlan(cfg, tuple(notes), newest.damaged)
+    return RunPlan(cfg, tuple(notes), newest.damaged, tuple(found))
 
 
 def plan_testing(arguments: TestArguments) -> RunPlan:
@@ -199,6 +211,15 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
     cfg = apply_partial(cfg) if arguments.partial else cfg
     check_data(cfg, splits=('test',))
     model = check_build(cfg, splits=('test',))
+    found = _check_contents(cfg, model, splits=('test',), launcher=arguments.launcher) if arguments.data_check else []
     start = Start(arguments.checkpoint, source='CHECKPOINT', use='test')
     cfg, notes = load_start(cfg, start, model, partial=arguments.partial)
-    return RunPlan(name_for_test(cfg), notes)
+    return RunPlan(name_for_test(cfg), notes, data_notes=tuple(found))
+
+
+def _check_contents(cfg: Config, model: nn.Module, *, splits: Sequence[str], launcher: str) -> list[str]:
+    """Return what is odd about the data as notes, or refuse it; the first process of a run looks."""
+    if not is_first_process(launcher):
+        return []
+    findings = check_datasets(cfg, splits=splits, model=model)
+    return judge(findings, advice='correct it, or skip the check with --no-data-check')

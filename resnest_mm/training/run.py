@@ -37,7 +37,7 @@ def run_training(plan: RunPlan) -> Any:
     with ExitStack() as stack:
         if is_first_process(plan.cfg.get('launcher', 'none')):
             warning = stack.enter_context(locked(work_dir))
-            for note in filter(None, (*plan.notes, warning)):
+            for note in filter(None, (*plan.data_notes, *plan.notes, warning)):
                 print(note, flush=True)
             set_aside(plan.damaged)
         stack.enter_context(_disk_errors(work_dir))

@@ -96,6 +96,12 @@ class Source:
         return tuple(self.classes) if usable else ()
 
     @property
+    def things(self) -> tuple[str, ...]:
+        """The names of the classes that have boxes: without those of stuff in a panoptic data set."""
+        things = self.dataset.metainfo.get('thing_classes') if self.is_a('CocoPanopticDataset') else None
+        return self.names if things is None else tuple(things)
+
+    @property
     def is_remote(self) -> bool:
         """Whether its files are not on this machine's file system."""
         backend = self.node.get('backend_args')
