@@ -47,7 +47,7 @@ class Detectron2CocoDataset(CocoDataset):
             raw_data_info: `raw_img_info` and `raw_ann_info` as they are in the annotation file.
         """
         objects = raw_data_info['raw_ann_info']
-        valid = [each for each in objects if _has_outline(each.get('segmentation'))]
+        valid = [each for each in objects if self.has_outline(each.get('segmentation'))]
         self._objects += len(objects)
         self._dropped += len(objects) - len(valid)
         if any(not each.get('iscrowd', False) and each['category_id'] in self.cat2label for each in valid):
@@ -62,13 +62,15 @@ class Detectron2CocoDataset(CocoDataset):
             return images
         return [image for image in images if image['img_id'] in self._with_objects]
 
+    @staticmethod
+    def has_outline(segmentation: Any) -> bool:
+        """Return whether an object is kept: one of its polygons has three points, or it has no list of polygons.
 
-def _has_outline(segmentation: Any) -> bool:
-    """Return whether one of several polygons has three points. What is not a list of polygons is accepted, too."""
-    if (
-        not isinstance(segmentation, list)
-        or not segmentation
-        or not all(isinstance(each, list) for each in segmentation)
-    ):
-        return True
-    return any(len(polygon) >= LEAST and len(polygon) % 2 == 0 for polygon in segmentation)
+        Args:
+            segmentation: `segmentation` of the annotation; None where it has none.
+        """
+        if not isinstance(segmentation, list) or not segmentation:
+            return True
+        if not all(isinstance(each, list) for each in segmentation):
+            return True
+        return any(len(polygon) >= LEAST and len(polygon) % 2 == 0 for polygon in segmentation)

@@ -10,14 +10,19 @@ import numpy as np
 
 from resnest_mm.training.config.walk import iter_dicts, type_name
 from resnest_mm.training.data_check.detection.boxes import MOST
-from resnest_mm.training.data_check.detection.coco.annotation_list import AnnotationList, Annotations, read_annotations
+from resnest_mm.training.data_check.detection.coco.annotation_list import (
+    AnnotationList,
+    Annotations,
+    describe,
+    read_annotations,
+)
 from resnest_mm.training.data_check.detection.coco.categories import compare_classes, read_categories
 from resnest_mm.training.data_check.detection.coco.evaluators import is_scored
 from resnest_mm.training.data_check.detection.coco.file import read_lists
 from resnest_mm.training.data_check.detection.coco.image_list import ImageList, read_images
 from resnest_mm.training.data_check.detection.coco.masks import check_masks
 from resnest_mm.training.data_check.detection.coco.segments import flatten
-from resnest_mm.training.data_check.finding import Finding, tallied
+from resnest_mm.training.data_check.finding import Finding, Severity, tallied
 from resnest_mm.training.data_check.fingerprints import hash_contents
 from resnest_mm.training.data_check.images import find_missing
 from resnest_mm.training.data_check.source import Contents, ImageEntry, Kind, Settings, Source
@@ -28,7 +33,7 @@ def _applies(source: Source) -> bool:
     reads = getattr(type(source.dataset), 'load_data_list', None)
     parses = getattr(type(source.dataset), 'parse_data_info', None)
     names = {getattr(method, '__qualname__', '').partition('.')[0] for method in (reads, parses)}
-    return bool(source.dataset.ann_file) and names <= {'CocoDataset', 'CocoPanopticDataset'}
+    return bool(source.dataset.ann_file) and names <= {'CocoDataset', 'CocoPanopticDataset', 'Detectron2CocoDataset'}
 
 
 def _fingerprint(source: Source) -> str:
@@ -57,6 +62,8 @@ def _read(source: Source, settings: Settings) -> Contents:
         findings += compare_classes(key, categories.names, source.names, read.counts, training=training)
     if not panoptic and _needs_masks(source):
         findings += check_masks(key, annotations, images)
+    elif source.is_a('Detectron2CocoDataset'):
+        findings += _without_outline(source, annotations, images)
     if training:
         findings += _emptiness(source, images, annotations, read, categories.names)
     elif not annotations and is_scored(source.cfg, source.split):
@@ -93,6 +100,19 @@ def _missing_maps(source: Source, images: ImageList) -> list[Finding]:
 def _needs_masks(source: Source) -> bool:
     steps = iter_dicts(source.node.get('pipeline'), 'pipeline')
     return any(step.get('with_mask') for _, step in steps if type_name(step).startswith('Load'))
+
+
+def _without_outline(source: Source, annotations: Annotations, images: ImageList) -> list[Finding]:
+    """Return the objects that `resnest_mm.Detectron2CocoDataset` leaves out and whose boxes could be used."""
+    dropped = [
+        f'{describe(row, one, images)}: {one["segmentation"]!r}'
+        for row, one in enumerate(annotations)
+        if not source.dataset.has_outline(one.get('segmentation'))
+    ]
+    what = 'objects have only polygons of fewer than 3 points, the data set leaves them out'
+    remedy = "correct segmentation, or set type='CocoDataset', which keeps their boxes"
+    severity: Severity = 'error' if len(dropped) >= MOST * len(annotations) else 'warning'
+    return tallied(source.key, severity, what, dropped, total=len(annotations), remedy=remedy)
 
 
 def _emptiness(
