@@ -22,9 +22,13 @@ from resnest_mm.training.data_check.finding import Finding
 from resnest_mm.training.data_check.heads import check_heads
 from resnest_mm.training.data_check.images import check_images
 from resnest_mm.training.data_check.overlap import check_overlap
+from resnest_mm.training.data_check.segmentation import kind as label_maps
+from resnest_mm.training.data_check.segmentation.losses import check_losses
+from resnest_mm.training.data_check.segmentation.splits import check_splits
+from resnest_mm.training.data_check.segmentation.stuff import check_stuff_maps
 from resnest_mm.training.data_check.source import Contents, ImageEntry, Kind, Settings, Source, iter_sources
 
-KINDS: Final[tuple[Kind, ...]] = (coco.KIND, voc.KIND, generic.KIND)
+KINDS: Final[tuple[Kind, ...]] = (coco.KIND, voc.KIND, label_maps.KIND, generic.KIND)
 """Kinds of data sets; the first one that applies reads a data set."""
 
 SPLITS: Final = ('train', 'val', 'test')
@@ -50,6 +54,7 @@ def check_datasets(
     findings: list[Finding] = []
     sources: list[Source] = []
     images: list[tuple[Source, Sequence[ImageEntry]]] = []
+    labels: list[tuple[Source, Sequence[int] | None]] = []
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
         for source in iter_sources(cfg, splits):
             if isinstance(source, Finding):
@@ -60,10 +65,14 @@ def check_datasets(
             contents = _read(cfg, source, settings)
             findings += contents.findings
             findings += check_images(source, contents.images, settings)
+            findings += check_stuff_maps(source, contents.images, settings)
             images.append((source, contents.images))
+            labels.append((source, contents.labels))
         findings += check_same_classes(sources)
         findings += check_heads(cfg, model, sources)
         findings += check_overlap(images)
+        findings += check_splits(labels)
+        findings += check_losses(cfg, sources)
         for split in splits:
             if split != 'train':
                 findings += check_evaluators(cfg, split, [source for source in sources if source.split == split])
