@@ -15,13 +15,14 @@ from resnest_mm.browse.pipeline_steps import follow, load_sample
 from resnest_mm.browse.sheets import Overview, draw_single, draw_steps
 from resnest_mm.drawing.datasets import build_dataset, dataset_palette, evenly_spaced, without_model
 from resnest_mm.drawing.palette import ClassStyles
-from resnest_mm.errors import UserError, one_line
+from resnest_mm.errors import UserError, printable
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.checks.data_files import check_data
 
 SPLITS: Final = ('train', 'val', 'test')
 SHEET: Final = 'sheet.png'
 _HIGHEST_SEED: Final = 2**32 - 1
+_LONGEST_STEM: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def browse(request: BrowseRequest) -> Browsed:
     check_data(data, splits=(request.split,))
     check_build(data, splits=(request.split,))
     with DefaultScope.overwrite_default_scope(data.default_scope):
-        dataset = _build(data, request.split)
+        dataset = build_dataset(data, request.split)
         total = len(dataset)
         with picture_folder(request.out) as folder:
             names = _draw(request, dataset, _class_styles(data, request.split, dataset), folder)
@@ -130,17 +131,6 @@ def _data_part(cfg: Config, split: str) -> Config:
     return without_model(Config({**content, key: cfg.get(key)}))
 
 
-def _build(cfg: Config, split: str) -> Any:
-    try:
-        return build_dataset(cfg, split)
-    except UserError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise UserError(
-            f'{split}_dataloader.dataset cannot be built: {type(error).__name__}: {one_line(error)}'
-        ) from error
-
-
 def _class_styles(cfg: Config, split: str, dataset: Any) -> ClassStyles:
     metainfo = dataset.metainfo
     names = tuple(metainfo.get('classes') or ())
@@ -152,7 +142,10 @@ def _class_styles(cfg: Config, split: str, dataset: Any) -> ClassStyles:
 
 
 def _stem(shown: AnnotatedImage) -> str:
-    return Path(shown.name).stem or 'image'
+    """Return the image's name for its picture: without control characters, and cut, as file systems hold 255 bytes."""
+    return (
+        printable(Path(shown.name).stem).replace('\\', '_').encode()[:_LONGEST_STEM].decode(errors='ignore') or 'image'
+    )
 
 
 def _name(cfg: Config) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from resnest_mm.drawing.palette import COLOURS, Colour, class_colour
-from resnest_mm.errors import UserError
+from resnest_mm.errors import UserError, one_line
 from resnest_mm.training.config.walk import iter_datasets
 
 
@@ -20,7 +20,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
         split: `'train'`, `'val'` or `'test'`.
 
     Raises:
-        UserError: The config has no such split, or the split is empty.
+        UserError: The config has no such split, its annotations cannot be loaded, or the split is empty.
     """
     from mmengine.registry import DATASETS
 
@@ -29,10 +29,12 @@ def build_dataset(cfg: Config, split: str) -> Any:
         raise UserError(f'the config has no {split}_dataloader; choose another --split, or add one')
     try:
         dataset = DATASETS.build(copy.deepcopy(loader.dataset))
-    except ValueError as error:
+    except Exception as error:
         # mmengine joins the serialised images, and numpy cannot join none.
         if 'at least one array' not in str(error):
-            raise
+            raise UserError(
+                f'{split}_dataloader.dataset cannot be built: {type(error).__name__}: {one_line(error)}'
+            ) from error
         dataset = ()
     if len(dataset) == 0:
         raise UserError(f'the {split} data set is empty; check its ann_file, data_prefix and data_root')

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from resnest_mm.errors import printable
+
 Colour = tuple[int, int, int]
 
 # Okabe and Ito's set without its yellow, which fades on white, then darker and lighter mixes for more classes.
@@ -62,7 +64,7 @@ class ClassStyles:
         Args:
             label: Index of the class; one that is no class gets a name that says so.
         """
-        return self.names[label] if 0 <= label < len(self.names) else f'{label}, no such class'
+        return printable(self.names[label]) if 0 <= label < len(self.names) else f'{label}, no such class'
 
     def map_name(self, label: int) -> str:
         """Return the name of a class in a label map.

@@ -15,6 +15,7 @@ from resnest_mm.annotations.annotated_image import Pixels
 from resnest_mm.atomic import replacing
 from resnest_mm.drawing.grid import LEGEND_LINE, MARGIN, SheetGrid, fitted_size
 from resnest_mm.drawing.legend import SWATCH, Entries
+from resnest_mm.errors import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +81,7 @@ class Sheet:
         self._picture.paste(image, (left + (width - image.size[0]) // 2, top + (height - image.size[1]) // 2))
         self._draw.text((left + width, top - 8), note, font=font(15), fill=_GREY, anchor='rs')
         room = width - round(font(15).getlength(note))
-        self._draw.text((left, top - 8), shorten(name, room), font=font(15), fill=_INK, anchor='ls')
+        self._draw.text((left, top - 8), shorten(printable(name), room), font=font(15), fill=_INK, anchor='ls')
 
     def save(self, path: Path) -> None:
         """Write the sheet as a PNG.

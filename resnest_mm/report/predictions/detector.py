@@ -16,6 +16,7 @@ from resnest_mm.annotations.annotated_image import AnnotatedImage
 from resnest_mm.annotations.read import read_annotated, to_objects
 from resnest_mm.drawing.datasets import build_dataset, evenly_spaced
 from resnest_mm.report.predictions.comparison import Comparison
+from resnest_mm.report.predictions.loading import load_batches
 from resnest_mm.report.predictions.trained_model import load_trained
 
 INSTANCE_OFFSET: Final = 1000
@@ -64,10 +65,9 @@ def predict_detector(
         partial: Whether the checkpoint need not fill the model.
 
     Raises:
-        UserError: The config has no such split, or the split is empty.
+        UserError: The config has no such split, the split is empty, or an image of it cannot be loaded.
         CheckpointError: The checkpoint does not suit the model or the classes.
     """
-    from mmengine.dataset import pseudo_collate
     from mmengine.registry import DefaultScope
 
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
@@ -76,10 +76,12 @@ def predict_detector(
         names = tuple(dataset.metainfo['classes'])
         comparisons = []
         panoptic = False
+        chosen = evenly_spaced(len(dataset), count)
+        batches = load_batches(dataset, chosen, split=split, size=1, workers=0)
         # disable=None: a bar on a terminal only.
-        for index in tqdm(evenly_spaced(len(dataset), count), desc='predictions', unit='image', disable=None):
+        for index, batch in zip(tqdm(chosen, desc='predictions', unit='image', disable=None), batches, strict=True):
             with torch.no_grad():
-                (sample,) = model.test_step(pseudo_collate([dataset[index]]))
+                (sample,) = model.test_step(batch)
             panoptic = 'pred_panoptic_seg' in sample
             has_masks = panoptic or 'masks' in sample.pred_instances
             truth = _truth(dataset.get_data_info(index), with_masks=has_masks, panoptic=panoptic)

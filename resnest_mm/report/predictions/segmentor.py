@@ -18,6 +18,7 @@ from resnest_mm.drawing.palette import ClassStyles
 from resnest_mm.errors import UserError
 from resnest_mm.report.class_scores import PixelCounts, count_pixels, score_classes
 from resnest_mm.report.predictions.comparison import Comparison
+from resnest_mm.report.predictions.loading import load_batches
 from resnest_mm.report.predictions.trained_model import load_trained
 from resnest_mm.training.config.walk import iter_dicts
 
@@ -59,8 +60,8 @@ def predict_segmentor(
         partial: Whether the checkpoint need not fill the model.
 
     Raises:
-        UserError: The config has no such split, the split is empty or has no annotations, or a label is none of the
-            data set's classes.
+        UserError: The config has no such split, the split is empty or has no annotations, an image of it cannot be
+            loaded, or a label is none of the data set's classes.
         CheckpointError: The checkpoint does not suit the model or the classes.
     """
     from mmengine.registry import DefaultScope
@@ -93,17 +94,9 @@ def predict_segmentor(
 
 def _run(model: Any, dataset: Any, cfg: Config, split: str) -> Iterator[Any]:
     """Yield the data sample of each image with its prediction, computed in batches of the config's size."""
-    from mmengine.dataset import pseudo_collate
-    from torch.utils.data import DataLoader
-
     loader = cfg[f'{split}_dataloader']
-    batches = DataLoader(
-        dataset,
-        batch_size=loader.get('batch_size', 1),
-        num_workers=loader.get('num_workers', 0),
-        collate_fn=pseudo_collate,
-    )
-    for batch in batches:
+    size, workers = loader.get('batch_size', 1), loader.get('num_workers', 0)
+    for batch in load_batches(dataset, range(len(dataset)), split=split, size=size, workers=workers):
         with torch.no_grad():
             predicted = model.test_step(batch)
         yield from predicted
