@@ -42,6 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
     )
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
+    )
     parser.add_argument('--device', default=get_device(), help='where the model runs (default: %(default)s)')
     add_cfg_options(
         parser,
@@ -58,6 +63,8 @@ def report(argv: Sequence[str] | None) -> None:
     from resnest_mm.training.checks.build import check_build
     from resnest_mm.training.checks.data_files import check_data
     from resnest_mm.training.config import load as config
+    from resnest_mm.training.data_check.check import check_datasets
+    from resnest_mm.training.data_check.verdict import judge
     from resnest_mm.weights.io.unpickle import allow_mmengine_checkpoints
 
     args = build_parser().parse_args(argv)
@@ -75,7 +82,12 @@ def report(argv: Sequence[str] | None) -> None:
     )
     check_data(cfg, splits=(args.split,))
     # The model is built once, when its weights are loaded.
-    check_build(without_model(cfg), splits=(args.split,))
+    data = without_model(cfg)
+    check_build(data, splits=(args.split,))
+    if not args.no_data_check:
+        found = check_datasets(data, splits=(args.split,))
+        for line in judge(found, advice='correct it, or skip the check with --no-data-check'):
+            print(line)
 
     done = write_report(request)
     print(done.table, f'{"record":<20}{done.record}', '', *done.pictures, sep='\n')

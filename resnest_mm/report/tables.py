@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from resnest_mm.errors import printable
 from resnest_mm.report.class_scores import ClassScores, LoggedScore
 from resnest_mm.report.logs.run import Evaluation
 from resnest_mm.report.summary import Summary
@@ -68,9 +69,10 @@ def render_class_scores(
         source: The images of the measurement, such as `'87 val images'`.
         logged: The mIoU that the training logged; None where there is none to compare with.
     """
-    width = max(_NAME, 2 + min(_LONGEST_NAME, max(len(name) for name in class_names)))
+    names = [printable(name) for name in class_names]
+    width = max(_NAME, 2 + min(_LONGEST_NAME, max(map(len, names))))
     rows = [('class', 'IoU', 'Acc', 'of all pixels')]
-    for name, iou, accuracy, share in zip(class_names, scores.iou, scores.accuracy, scores.share, strict=True):
+    for name, iou, accuracy, share in zip(names, scores.iou, scores.accuracy, scores.share, strict=True):
         short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + '…'
         rows.append((short, _text(iou), _text(accuracy), _text(share)))
     rows.append(('mean', _text(scores.mean_iou), _text(scores.mean_accuracy), ''))

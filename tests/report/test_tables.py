@@ -53,6 +53,14 @@ def test_long_names_keep_the_columns_aligned() -> None:
     assert lines[2].startswith('conveyer belt, conveyor belt, conve…     0.250')
 
 
+def test_names_from_data_cannot_break_the_table() -> None:
+    """A line break or an escape sequence in a class name changes neither the lines nor the terminal."""
+    names = ('a\nb', '\x1b[2Jc', 'd')
+    text = render_class_scores(SCORES, class_names=names, source='9 val images', logged=None)
+    assert text.replace('\n', '').isprintable()
+    assert text.splitlines()[1].startswith('a\\nb ')
+
+
 def test_class_record_is_strict_json() -> None:
     found = class_scores_record(SCORES, class_names=NAMES, source='9 val images', logged=LoggedScore(200, 0.62))
     assert json.loads(json.dumps(found, allow_nan=False)) == {

@@ -112,6 +112,18 @@ def test_report(case: str, run: Run) -> None:
         predict_segmentor(cfg, run.checkpoint, split='val', count=2, device='cpu')
 
 
+@pytest.mark.parametrize('skipped', [False, True])
+def test_report_tool(skipped: bool, run: Run, tool: Tool, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report does not measure wrong labels: the data is checked first, unless a user asks for no check."""
+    run.data.map('val').write_bytes(run.data.map('val').read_bytes()[:-20])  # Pillow reads it without a word
+    run.write(run.data.config())
+    run.out.mkdir()
+    option = ['--no-data-check'] if skipped else []
+    assert tool('report', [str(run.config), str(run.out), *option]) == 2
+    assert ('label maps cannot be read' in read_error(capsys)) is not skipped
+    assert not list(run.out.iterdir())
+
+
 @pytest.mark.parametrize('case', DAMAGE)
 def test_browse(case: str, run: Run, tool: Tool, capsys: pytest.CaptureFixture[str]) -> None:
     """Browsing shows what the pipeline gives, wrong labels too, and stops where it gives nothing."""
