@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEVELS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ('errors', ('errors',)),
+    ('errors', ('errors', 'signals')),
     ('foundation', ('atomic', 'command_line', 'environment', 'hosts', 'paths', 'registry')),
     ('network', ('models',)),
     ('parts', ('annotations', 'demo_data', 'detection', 'segmentation', 'weights')),

@@ -11,7 +11,11 @@ EXAMPLE = """\
 example:
   python tools/train.py configs/demo/faster-rcnn_s14_fpn_demo.py --single-gpu --cfg-options randomness.seed=1
 
-exit code: 0 on success, 2 for a wrong argument, config or file (one line on stderr, nothing written)
+Ctrl-C and SIGTERM end the training after the present iteration, with a checkpoint from which --resume continues; a
+second one ends it at once
+
+exit code: 0 on success, 2 for a wrong argument, config or file (one line on stderr, nothing written), 3 for a training
+that stopped itself, such as on a full disk, 130 after Ctrl-C and 143 after SIGTERM
 """
 
 
@@ -85,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own by default.
 
     Returns:
-        The exit code: 0 on success, 2 for a wrong argument, config or file.
+        The exit code: 0 on success, 2 for a wrong argument, config or file, 3, 130 and 143 as in EXAMPLE.
     """
     return run_tool(lambda: train(argv))
 

@@ -1,4 +1,4 @@
-"""Running a training that passed every check: alone in its work_dir, and with one line when the disk is full."""
+"""Running a training that passed every check: alone in its work_dir, with one line for a full disk and for signals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 
-from resnest_mm.errors import RunError
+from resnest_mm.errors import ResNeStError, RunError, one_line
+from resnest_mm.signals import Stopped, StopRequest, signals_handled
+from resnest_mm.training.hooks.stop_on_signal import StopOnSignalHook
 from resnest_mm.training.launcher import is_first_process
 from resnest_mm.training.plan import RunPlan
 from resnest_mm.training.safety.lock import locked
@@ -32,8 +35,10 @@ def run_training(plan: RunPlan) -> Any:
     Raises:
         UserError: Another training runs in the work_dir.
         RunError: The disk is full.
+        Stopped: After SIGINT or SIGTERM.
     """
     work_dir = plan.cfg.work_dir
+    request = StopRequest()
     with ExitStack() as stack:
         if is_first_process(plan.cfg.get('launcher', 'none')):
             warning = stack.enter_context(locked(work_dir))
@@ -41,7 +46,9 @@ def run_training(plan: RunPlan) -> Any:
                 print(note, flush=True)
             set_aside(plan.damaged)
         stack.enter_context(_disk_errors(work_dir))
+        stack.enter_context(_stops(work_dir, request))
         runner = plan.build_runner()
+        runner.register_hook(StopOnSignalHook(request))
         for logger in MMLogger._instance_dict.values():
             _say_log_errors_once(logger)
         runner.train()
@@ -56,11 +63,37 @@ def _disk_errors(work_dir: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        last = last_checkpoint(work_dir)
-        rest = f'the last checkpoint {last} is whole and --resume continues from it' if last else 'start again'
         raise RunError(
-            f'{error.filename or work_dir} cannot be written: {error.strerror}; make room, then go on: {rest}'
+            f'{error.filename or work_dir} cannot be written: {error.strerror}; make room, then go on: '
+            f'{_rest(work_dir)}'
         ) from error
+
+
+@contextmanager
+def _stops(work_dir: str, request: StopRequest) -> Iterator[None]:
+    """Say what is left where a signal stopped the training at once, or where it hindered the end of the iteration."""
+    with signals_handled(request):
+        try:
+            yield
+        except Stopped as error:
+            if error.message or not is_main_process():
+                raise
+            raise Stopped(error.number, _rest(work_dir)) from None
+        except ResNeStError:
+            raise
+        except Exception as error:
+            if request.number is None:
+                raise
+            # For example, the same signal ended the workers of the dataloader.
+            reason = f'the iteration could not be finished ({one_line(error):.200}); {_rest(work_dir)}'
+            raise Stopped(request.number, reason) from error
+
+
+def _rest(work_dir: str) -> str:
+    last = last_checkpoint(work_dir)
+    if last is None:
+        return 'no checkpoint has been saved yet; start again'
+    return f'the last checkpoint {last} is whole and --resume continues from it'
 
 
 def _say_log_errors_once(logger: logging.Logger) -> None:

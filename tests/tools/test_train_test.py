@@ -119,6 +119,9 @@ def test_only_the_first_process_prints_the_notes(
         def __init__(self) -> None:
             self.rank = rank
 
+        def register_hook(self, hook: object) -> None:
+            pass
+
         def train(self) -> None:
             pass
 
