@@ -84,12 +84,13 @@ def report(argv: Sequence[str] | None) -> None:
     # The model is built once, when its weights are loaded.
     data = without_model(cfg)
     check_build(data, splits=(args.split,))
+    notes: list[str] = []
     if not args.no_data_check:
         found = check_datasets(data, splits=(args.split,))
-        for line in judge(found, advice='correct it, or skip the check with --no-data-check'):
-            print(line)
+        notes = judge(found, advice='correct it, or skip the check with --no-data-check')
 
     done = write_report(request)
+    print(*notes, sep='\n', end='\n' if notes else '')
     print(done.table, f'{"record":<20}{done.record}', '', *done.pictures, sep='\n')
 
 

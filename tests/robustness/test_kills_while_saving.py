@@ -25,7 +25,9 @@ TRAPS = [
     Trap('before deleting', 'epoch_1.pth'),
     Trap('amid writing', 'epoch_2.pth'),
     Trap('full disk', 'epoch_3.pth'),
-    *(Trap(step, f'epoch_{epoch}.pth') for epoch in (2, 3) for step in STEPS if step != 'before noting'),
+    # The last checkpoint is never deleted, and `last_checkpoint` has a trap of its own.
+    *(Trap(step, 'epoch_2.pth') for step in STEPS if step != 'before noting'),
+    *(Trap(step, 'epoch_3.pth') for step in STEPS if step not in ('before noting', 'before deleting')),
     *(Trap('before noting', 'epoch', skipped) for skipped in (0, 1, 2)),
     *(Trap('amid writing', 'epoch_1.pth', skipped) for skipped in (0, 1)),
     Trap('amid writing', 'best_'),

@@ -14,7 +14,7 @@ from resnest_mm.errors import UserError, first_names
 from resnest_mm.weights.io.contents import FileError, UntrustedContentError
 from resnest_mm.weights.io.read import check_file
 
-_TRAINING_ENTRIES: Final = ('meta', 'state_dict', 'message_hub', 'optimizer')
+_TRAINING_ENTRIES: Final = ('meta', 'state_dict', 'message_hub')
 
 
 def is_remote(path: str) -> bool:

@@ -75,6 +75,11 @@ def check_fit(
         if use == 'resume' and (fit.missing or fit.reshaped):
             raise CheckpointError(f'{problem}. --partial is for load_from: a training continues with all weights only')
         notes.append(f'warning: {problem}')
+    if use == 'resume' and 'optimizer' not in checkpoint.extras:
+        notes.append(
+            f'warning: {source}: {file} was saved without the state of the optimizer (save_optimizer=False, or a best '
+            'checkpoint); the optimizer starts anew, without momentum'
+        )
     differing = compare_classes(classes_of_file(checkpoint.extras), classes)
     if differing is not None and use == 'train':
         notes.append(f'{source}: {file} was trained for other classes: {differing}')
