@@ -51,7 +51,11 @@ HOOKS = Registry(
     'hook',
     parent=ROOT_HOOKS,
     scope=SCOPE,
-    locations=locations('resnest_mm.training.hooks.precise_bn', 'resnest_mm.training.hooks.safe_checkpoint'),
+    locations=locations(
+        'resnest_mm.training.hooks.non_finite_guard',
+        'resnest_mm.training.hooks.precise_bn',
+        'resnest_mm.training.hooks.safe_checkpoint',
+    ),
 )
 DATASETS = Registry('dataset', parent=ROOT_DATASETS, scope=SCOPE, locations=locations(*_HOST_PARTS))
 TRANSFORMS = Registry('transform', parent=ROOT_TRANSFORMS, scope=SCOPE, locations=locations(*_HOST_PARTS))

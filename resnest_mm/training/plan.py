@@ -33,6 +33,7 @@ from resnest_mm.training.preprocessing import preprocessing_notes
 from resnest_mm.training.pretrained import check_pretrained, fetch_pretrained, find_pretrained
 from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
 from resnest_mm.training.safety.lock import check_unlocked
+from resnest_mm.training.safety.own_hooks import apply_own_hooks
 from resnest_mm.training.safety.resume import apply_newest_checkpoint
 from resnest_mm.training.start.checkpoint import Start, find_start, keep_load_from, load_start
 from resnest_mm.training.start.initializers import check_initializers, localize_initializers
@@ -151,7 +152,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     cfg = apply_resume(cfg, arguments.resume)
     resumes = bool(cfg.get('resume') and not cfg.get('load_from'))
     cfg, newest = apply_newest_checkpoint(cfg)
-    cfg = apply_safe_checkpoints(cfg)
+    cfg = apply_own_hooks(apply_safe_checkpoints(cfg))
     cfg = apply_partial(cfg) if arguments.partial else cfg
     notes = []
     if arguments.single_gpu:
