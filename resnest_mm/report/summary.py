@@ -28,6 +28,7 @@ class Summary:
         seconds_per_iteration: Mean of the logged iteration times, data loading included; None where none was logged.
         parts: Runs the training consists of; more than 1 where it was resumed.
         bad_losses: Logged losses that are not finite.
+        first_bad_loss: Iteration of the first of them; None where all are finite.
     """
 
     last: Evaluation | None
@@ -39,6 +40,7 @@ class Summary:
     seconds_per_iteration: float | None
     parts: int
     bad_losses: int
+    first_bad_loss: int | None
 
 
 def summarise(run: Run) -> Summary:
@@ -60,6 +62,7 @@ def summarise(run: Run) -> Summary:
     seconds, seconds_are = run.wall_seconds, _LOGGED
     if seconds is None:
         seconds, seconds_are = (None if mean_time is None else iterations * mean_time), _ESTIMATED
+    bad = [point.iteration for point in run.points if not math.isfinite(point.loss)]
     return Summary(
         last=last,
         best=_best(run, headline),
@@ -69,7 +72,8 @@ def summarise(run: Run) -> Summary:
         seconds_are=seconds_are,
         seconds_per_iteration=mean_time,
         parts=run.parts,
-        bad_losses=sum(not math.isfinite(point.loss) for point in run.points),
+        bad_losses=len(bad),
+        first_bad_loss=min(bad, default=None),
     )
 
 

@@ -33,7 +33,8 @@ def render_summary(summary: Summary, *, checkpoint: str | None = None, class_tab
     lines += ['', class_table] if class_table else []
     facts = {'iterations': _parts(summary), 'duration': _duration(summary), 'time per iteration': _pace(summary)}
     if summary.bad_losses:
-        facts['warning'] = f'{summary.bad_losses} logged losses are not finite'
+        first = f'the first at iteration {summary.first_bad_loss}'
+        facts['warning'] = f'the training diverged: logged losses that are not finite: {summary.bad_losses}, {first}'
     if checkpoint:
         facts['checkpoint'] = checkpoint
     return '\n'.join([*lines, '', *(f'{name:<20}{value}' for name, value in facts.items())])
@@ -55,6 +56,7 @@ def summary_record(summary: Summary) -> dict[str, object]:
         'seconds_per_iteration': summary.seconds_per_iteration,
         'parts': summary.parts,
         'bad_losses': summary.bad_losses,
+        'first_bad_loss': summary.first_bad_loss,
     }
 
 

@@ -17,7 +17,7 @@ def test_numbers() -> None:
     assert summary.last == RUN.evaluations[2]
     assert summary.best == RUN.evaluations[1], 'the earliest of equals, as mmengine keeps it'
     assert (summary.iterations, summary.seconds, summary.seconds_per_iteration) == (159, 3725.6, 1.5)
-    assert (summary.parts, summary.bad_losses, summary.headline) == (2, 1, 'mAP')
+    assert (summary.parts, summary.bad_losses, summary.first_bad_loss, summary.headline) == (2, 1, 50, 'mAP')
 
 
 def test_pq_decides_on_the_best_panoptic_evaluation() -> None:

@@ -94,7 +94,7 @@ AP75                   0.400          0.450
 iterations          159 (in 2 runs, resumed)
 duration            1 h 2 min 06 s (first to last log line: start-up, training, validation)
 time per iteration  1.500 s (mean of the logged times, data loading included)
-warning             1 logged losses are not finite
+warning             the training diverged: logged losses that are not finite: 1, the first at iteration 50
 checkpoint          work/iter_159.pth"""
     assert render_summary(summarise(RUN), checkpoint='work/iter_159.pth') == expected
 
@@ -141,4 +141,5 @@ def test_record_is_strict_json() -> None:
         'seconds_per_iteration': 0.5,
         'parts': 1,
         'bad_losses': 0,
+        'first_bad_loss': None,
     }
