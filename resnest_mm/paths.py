@@ -1,13 +1,32 @@
-"""The shipped configs and tools, and the version of the package."""
+"""The shipped configs and tools, the version of the package, and paths that users write."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def expand_home(path: str) -> str:
+    """Return a path with the home folder for a leading `~`, which shells leave alone in `--work-dir=~/run`.
+
+    Args:
+        path: A path, or the address of a remote file. One of a user whom this computer does not know does not change.
+    """
+    return os.path.expanduser(path)
+
+
+def user_path(text: str) -> Path:
+    """Return the path that a user wrote, with the home folder for a leading `~`.
+
+    Args:
+        text: Argument of a command line.
+    """
+    return Path(expand_home(text))
 
 
 def shipped_folder(name: str) -> Path:

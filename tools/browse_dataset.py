@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnest_mm.command_line import run_tool
 
@@ -23,11 +22,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.browse.browse import SPLITS
     from resnest_mm.command_line import ToolParser
+    from resnest_mm.paths import user_path
     from resnest_mm.training.command_line import add_cfg_options
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of a config, or the name of one that ships with resnest_mm')
-    parser.add_argument('out', type=Path, help='folder for the pictures')
+    parser.add_argument('out', type=user_path, help='folder for the pictures')
     parser.add_argument('--split', choices=SPLITS, default='train', help='data to draw (default: train)')
     parser.add_argument('--number', type=int, default=16, help='images to draw, evenly spaced (default: 16)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the random steps (default: 0)')

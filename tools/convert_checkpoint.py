@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnest_mm.command_line import run_tool
 from resnest_mm.errors import UserError
@@ -23,6 +22,7 @@ exit code: 0 on success, 2 if an argument or a file is wrong (one line on stderr
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
+    from resnest_mm.paths import user_path
     from resnest_mm.weights.convert.api import PARTS
     from resnest_mm.weights.io.write import DTYPES
     from resnest_mm.weights.layouts.tables import ALIASES, LAYOUTS
@@ -30,9 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     layouts = [*LAYOUTS, *ALIASES]
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        'source', nargs='?', type=Path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors'
+        'source', nargs='?', type=user_path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors'
     )
-    parser.add_argument('target', nargs='?', type=Path, help='file to write: .pth or .safetensors')
+    parser.add_argument('target', nargs='?', type=user_path, help='file to write: .pth or .safetensors')
     parser.add_argument(
         '--from',
         dest='origin',

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnest_mm.command_line import run_tool
 
@@ -20,9 +19,12 @@ exit code: 0 on success, 2 if the file cannot be read (one line on stderr)
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
+    from resnest_mm.paths import user_path
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('file', type=Path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors')
+    parser.add_argument(
+        'file', type=user_path, help='file to read: .pth, .pt, .pkl (of detectron2), .npz or .safetensors'
+    )
     parser.add_argument('--entry', help='entry of FILE with the tensors, e.g. ema_state_dict (default: detected)')
     parser.add_argument(
         '--trust', action='store_true', help='let FILE run any code when it is loaded; only if you trust it'

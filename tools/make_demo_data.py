@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from resnest_mm.demo_data import DemoSettings, holds_demo_data, write_demo_data
+from resnest_mm.paths import expand_home
+from resnest_mm.signals import Stopped, signals_handled
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,7 +17,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog='example: python tools/make_demo_data.py data/demo --images 600 --seed 0'
     )
-    parser.add_argument('out', nargs='?', default='data/demo', help='folder to write (default: %(default)s)')
+    parser.add_argument(
+        'out', nargs='?', type=expand_home, default='data/demo', help='folder to write (default: %(default)s)'
+    )
     parser.add_argument('--images', type=int, default=default.images, help='training images (default: %(default)s)')
     parser.add_argument('--size', type=int, default=default.size, help='image side in pixels (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=default.seed, help='seed of the random numbers (default: 0)')
@@ -24,20 +28,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 after a mistake of the user, 130 when interrupted."""
+    """Run the command line and return its exit code: 0, 2 after a mistake of the user, 130 or 143 after a signal."""
     args = build_parser().parse_args(argv)
     try:
-        settings = DemoSettings(images=args.images, size=args.size, seed=args.seed)
-        if holds_demo_data(args.out, settings=settings):
-            print(f'{args.out}: already complete with these settings, nothing to do')
-            return 0
-        folder = write_demo_data(args.out, settings=settings, force=args.force)
+        with signals_handled():
+            return make(args)
     except (OSError, ValueError) as error:
         print(f'make_demo_data: {error}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print('make_demo_data: interrupted, nothing was written', file=sys.stderr)
-        return 130
+        return error.exit_code if isinstance(error, Stopped) else 130
+
+
+def make(args: argparse.Namespace) -> int:
+    """Make the data set, unless it is there, and return 0."""
+    settings = DemoSettings(images=args.images, size=args.size, seed=args.seed)
+    if holds_demo_data(args.out, settings=settings):
+        print(f'{args.out}: already complete with these settings, nothing to do')
+        return 0
+    folder = write_demo_data(args.out, settings=settings, force=args.force)
     counts = ' and '.join(f'{settings.count(split)} {split}' for split in ('train', 'val'))
     print(f'{folder}: {counts} images of {settings.size}x{settings.size} pixels, seed {settings.seed}')
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnest_mm.command_line import run_tool
 from resnest_mm.errors import printable
@@ -21,10 +20,11 @@ exit code: 0 on success, 2 if an argument or a file is wrong (one line on stderr
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
+    from resnest_mm.paths import user_path
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='checkpoint to publish')
-    parser.add_argument('out_dir', type=Path, help='folder to write to; made if it does not exist')
+    parser.add_argument('source', type=user_path, help='checkpoint to publish')
+    parser.add_argument('out_dir', type=user_path, help='folder to write to; made if it does not exist')
     parser.add_argument('--entry', help='entry of SOURCE with the weights (default: detected)')
     parser.add_argument(
         '--keep-ema', action='store_true', help='keep ema_state_dict, too, which a resumed training with EMAHook needs'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnest_mm.command_line import run_tool
 
@@ -24,14 +23,17 @@ def build_parser() -> argparse.ArgumentParser:
     from mmengine.device import get_device
 
     from resnest_mm.command_line import ToolParser
+    from resnest_mm.paths import user_path
     from resnest_mm.report.request import SPLITS
     from resnest_mm.report.sections import SCORE_THRESHOLD
     from resnest_mm.training.command_line import add_cfg_options
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
-    parser.add_argument('work_dir', type=Path, help='where the training wrote; the report goes there, too')
-    parser.add_argument('--checkpoint', type=Path, help='weights to show (default: the last that the training saved)')
+    parser.add_argument('work_dir', type=user_path, help='where the training wrote; the report goes there, too')
+    parser.add_argument(
+        '--checkpoint', type=user_path, help='weights to show (default: the last that the training saved)'
+    )
     parser.add_argument('--images', type=int, default=12, help='images to show, evenly spaced (default: 12)')
     parser.add_argument(
         '--score-thr',

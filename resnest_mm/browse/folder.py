@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from resnest_mm.atomic import replacing_folder
 from resnest_mm.errors import UserError, one_line
+from resnest_mm.training.checks.outputs import check_output_folder
 
 RECORD: Final = 'browse.json'
 """A record of all files of the folder; a later run may replace these files."""
@@ -22,7 +23,7 @@ def check_folder(out: Path) -> None:
         out: The folder; it need not exist.
 
     Raises:
-        UserError: `out` or a folder above it is a file, or `out` holds other files.
+        UserError: `out` or a folder above it is a file or cannot be written to, or `out` holds other files.
     """
     above = next((parent for parent in out.absolute().parents if parent.exists()), None)
     if above is not None and not above.is_dir():
@@ -35,6 +36,7 @@ def check_folder(out: Path) -> None:
             )
     elif out.exists() or out.is_symlink():
         raise UserError(f'out={str(out)!r} exists and is no folder; choose another name')
+    check_output_folder(out.absolute().parent, source='OUT')  # the temporary folder is made next to it
 
 
 @contextmanager

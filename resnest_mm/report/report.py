@@ -18,6 +18,7 @@ from resnest_mm.report.sections import SECTIONS
 from resnest_mm.report.summary import summarise
 from resnest_mm.report.tables import render_summary, summary_record
 from resnest_mm.training.checks.checkpoints import check_checkpoint
+from resnest_mm.training.checks.outputs import check_output_folder
 from resnest_mm.training.config.walk import type_name
 from resnest_mm.training.work_dir import last_checkpoint
 from resnest_mm.weights.io.read import read_checkpoint
@@ -50,6 +51,7 @@ def write_report(request: Request) -> Report:
         UserError: The work directory, its logs or the checkpoint cannot be reported on.
     """
     run = read_run(request.work_dir, schedule=_schedule(request.cfg))
+    check_output_folder(request.work_dir, source='WORK_DIR')
     checkpoint = request.checkpoint or find_checkpoint(request.work_dir)
     check_checkpoint(str(checkpoint), source='--checkpoint' if request.checkpoint else 'last_checkpoint')
     summary = summarise(run)

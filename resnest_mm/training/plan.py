@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from resnest_mm.errors import UserError
+from resnest_mm.paths import expand_home
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.checks.checkpoints import check_checkpoint, check_start
 from resnest_mm.training.checks.data_files import check_data
@@ -148,6 +149,8 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
         check_unlocked(cfg.work_dir)
     cfg = apply_amp(cfg) if arguments.amp else cfg
     cfg = apply_auto_scale_lr(cfg) if arguments.auto_scale_lr else cfg
+    if isinstance(cfg.get('load_from'), str):
+        cfg.load_from = expand_home(cfg.load_from)
     load_from = cfg.get('load_from')
     cfg = apply_resume(cfg, arguments.resume)
     resumes = bool(cfg.get('resume') and not cfg.get('load_from'))
@@ -204,8 +207,9 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
     check_sections(cfg, split='test')
     cfg = apply_work_dir(cfg, arguments.work_dir, config_name=arguments.config)
     cfg = apply_launcher(cfg, arguments.launcher)
-    check_checkpoint(arguments.checkpoint, source='CHECKPOINT')
-    cfg.load_from, cfg.resume = arguments.checkpoint, False
+    checkpoint = expand_home(arguments.checkpoint)
+    check_checkpoint(checkpoint, source='CHECKPOINT')
+    cfg.load_from, cfg.resume = checkpoint, False
     cfg = apply_out(cfg, arguments.out) if arguments.out else cfg
     cfg = apply_show_dir(cfg, arguments.show_dir) if arguments.show_dir else cfg
     cfg = apply_tta(cfg) if arguments.tta else cfg
@@ -213,7 +217,7 @@ def plan_testing(arguments: TestArguments) -> RunPlan:
     check_data(cfg, splits=('test',))
     model = check_build(cfg, splits=('test',))
     found = _check_contents(cfg, model, splits=('test',), launcher=arguments.launcher) if arguments.data_check else []
-    start = Start(arguments.checkpoint, source='CHECKPOINT', use='test')
+    start = Start(checkpoint, source='CHECKPOINT', use='test')
     cfg, notes = load_start(cfg, start, model, partial=arguments.partial)
     return RunPlan(name_for_test(cfg), notes, data_notes=tuple(found))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 
 from mmengine.config import Config
 
-from resnest_mm.errors import UserError
+from resnest_mm.paths import expand_home
+from resnest_mm.training.checks.outputs import check_output_folder
 
 
 def apply_work_dir(cfg: Config, work_dir: str | None, *, config_name: str) -> Config:
@@ -23,13 +23,9 @@ def apply_work_dir(cfg: Config, work_dir: str | None, *, config_name: str) -> Co
         UserError: The path, or a folder above it, is a file or cannot be written to.
     """
     changed = copy.deepcopy(cfg)
-    changed.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config_name).stem)
-    folder = Path(changed.work_dir).absolute()
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if not nearest.is_dir():
-        raise UserError(f'work_dir {changed.work_dir}: {nearest} is a file; choose another --work-dir')
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f'work_dir {changed.work_dir}: {nearest} is not writable; choose another --work-dir')
+    chosen = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config_name).stem)
+    changed.work_dir = expand_home(chosen)
+    check_output_folder(changed.work_dir, source='--work-dir')
     return changed
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from resnest_mm.errors import UserError, one_line
-from resnest_mm.paths import config_path
+from resnest_mm.paths import config_path, expand_home, user_path
 from resnest_mm.training.config.cfg_options import check_option_keys
 from resnest_mm.training.config.data_root import move_data_root
 
@@ -26,7 +26,7 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: Neither a file nor a known name.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_file():
         return path
     if path.is_dir():
@@ -69,6 +69,8 @@ def merge_options(cfg: Config, cfg_options: Mapping[str, Any]) -> Config:
         UserError: A misspelt key, or an option that does not fit the config.
     """
     check_option_keys(cfg, cfg_options)
+    if isinstance(cfg_options.get('data_root'), str):
+        cfg_options = {**cfg_options, 'data_root': expand_home(cfg_options['data_root'])}
     merged = copy.deepcopy(cfg)
     if 'data_root' in cfg_options and cfg_options['data_root'] != cfg.get('data_root'):
         if not isinstance(cfg.get('data_root'), str):

@@ -9,6 +9,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from resnest_mm.errors import UserError
+from resnest_mm.paths import expand_home
+from resnest_mm.training.checks.outputs import check_output_file, check_output_folder
 from resnest_mm.training.config.walk import iter_datasets
 
 
@@ -22,12 +24,12 @@ def apply_out(cfg: Config, out: str) -> Config:
         out: File that ends with `.pkl` or `.pickle`.
 
     Raises:
-        UserError: A name without this ending, a folder, or a config without test_evaluator.
+        UserError: A name without this ending, a file that cannot be written, or a config without test_evaluator.
     """
     if not out.endswith(('.pkl', '.pickle')):
         raise UserError(f'--out {out} must end with .pkl or .pickle')
-    if Path(out).is_dir():
-        raise UserError(f'--out {out} is a folder; name a .pkl file in it')
+    out = expand_home(out)
+    check_output_file(out, source='--out')
     if cfg.get('test_evaluator') is None:
         raise UserError('--out: the config has no test_evaluator')
     changed = copy.deepcopy(cfg)
@@ -48,9 +50,12 @@ def apply_show_dir(cfg: Config, show_dir: str) -> Config:
         show_dir: Folder. mmdet puts a relative one below `<work_dir>/<timestamp>`, mmseg below the current directory.
 
     Raises:
-        UserError: The config has no visualization hook, or (mmseg) no visualizer.
+        UserError: A folder that cannot be written to, a config without visualization hook, or (mmseg) visualizer.
     """
     changed = copy.deepcopy(cfg)
+    show_dir = expand_home(show_dir)
+    if not _is_mmdet(cfg) or Path(show_dir).is_absolute():
+        check_output_folder(show_dir, source='--show-dir')
     hook = (changed.get('default_hooks') or {}).get('visualization')
     if not isinstance(hook, dict):
         kind = 'DetVisualizationHook' if _is_mmdet(cfg) else 'SegVisualizationHook'

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from resnest_mm.errors import UserError
+from resnest_mm.paths import expand_home
 from resnest_mm.training.config.walk import type_name
 
 
@@ -62,7 +63,7 @@ def apply_resume(cfg: Config, resume: str | None) -> Config:
     changed = copy.deepcopy(cfg)
     if resume is not None:
         changed.resume = True
-        changed.load_from = None if resume == 'auto' else resume
+        changed.load_from = None if resume == 'auto' else expand_home(resume)
     return changed
 
 

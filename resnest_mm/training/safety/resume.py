@@ -50,8 +50,8 @@ def apply_newest_checkpoint(cfg: Config) -> tuple[Config, NewestCheckpoint]:
     newest = find_newest(cfg.work_dir, out_dir=out_dir)
     if newest.checkpoint is not None:
         changed.load_from = newest.checkpoint
-    elif last_checkpoint_name(cfg.work_dir):
-        changed.resume = False  # mmengine would resume from the file that `last_checkpoint` names
+    elif (Path(cfg.work_dir) / 'last_checkpoint').exists():
+        changed.resume = False  # mmengine would resume from whatever this file names
     return changed, newest
 
 
