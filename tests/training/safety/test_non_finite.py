@@ -1,0 +1,22 @@
+"""The second forward of a batch, which finds the first module with an output that is not finite, leaves no trace."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from resnest_mm.training.safety.non_finite import first_non_finite_module
+from tests.support.tiny_backbones import snapshot
+
+
+def test_the_second_forward_changes_no_statistics_and_no_random_state() -> None:
+    """In mixed precision the training may go on after it."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Dropout(), nn.Conv2d(1, 1, 1))
+    with torch.no_grad():
+        model[3].weight.fill_(float('inf'))  # type: ignore[union-attr, operator]
+    images = torch.rand(2, 1, 4, 4)
+    before, state = snapshot(model), torch.get_rng_state()
+    found = first_non_finite_module(model, (images,), {})
+    assert found == '3 (Conv2d; not finite in it: weight)'
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
