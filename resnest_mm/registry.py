@@ -52,6 +52,7 @@ HOOKS = Registry(
     parent=ROOT_HOOKS,
     scope=SCOPE,
     locations=locations(
+        'resnest_mm.training.hooks.exact_resume',
         'resnest_mm.training.hooks.non_finite_guard',
         'resnest_mm.training.hooks.precise_bn',
         'resnest_mm.training.hooks.safe_checkpoint',

@@ -36,6 +36,7 @@ from resnest_mm.training.safety.checkpoint_hook import apply_safe_checkpoints
 from resnest_mm.training.safety.lock import check_unlocked
 from resnest_mm.training.safety.own_hooks import apply_own_hooks
 from resnest_mm.training.safety.resume import apply_newest_checkpoint
+from resnest_mm.training.safety.resumed_seed import apply_resumed_seed
 from resnest_mm.training.start.checkpoint import Start, find_start, keep_load_from, load_start
 from resnest_mm.training.start.initializers import check_initializers, localize_initializers
 from resnest_mm.training.work_dir import apply_work_dir, name_for_test
@@ -167,6 +168,7 @@ def plan_training(arguments: TrainArguments) -> RunPlan:
     check_data(cfg, splits=('train', 'val'))
     cfg = keep_load_from(cfg, load_from)
     check_start(cfg)
+    cfg = apply_resumed_seed(cfg)
     check_pretrained(entries)
     model = check_build(cfg, splits=('train', 'val'))
     found: list[str] = []

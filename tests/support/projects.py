@@ -27,6 +27,22 @@ auto_scale_lr = dict(enable=False, base_batch_size=16)
 randomness = dict(seed=0)
 """
 
+RANDOM = """
+custom_imports = dict(imports=['micro_parts', 'random_parts'], allow_failed_imports=False)
+model = dict(type='RandomModel')
+dataset = dict(type='MicroDataset', data_root=data_root, ann_file='ann.json', data_prefix=dict(img_path='images'),
+               pipeline=[dict(type='RandomLoad')])
+train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(type='RepeatDataset', times=3, dataset=dataset),
+                        sampler=dict(type='DefaultSampler', shuffle=True))
+val_dataloader = dict(batch_size=2, num_workers=0, dataset=dataset,
+                      sampler=dict(type='DefaultSampler', shuffle=False))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
+param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=7)]
+randomness = dict(seed=0, deterministic=True)
+default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
+"""
+"""Lines to append to `MICRO`, for a training that draws random numbers wherever it can; an epoch has six iterations."""
+
 
 @dataclass(frozen=True)
 class Project:

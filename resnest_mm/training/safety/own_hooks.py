@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 from resnest_mm.training.config.walk import type_name
 
-EVERY_TRAINING: Final = ('NonFiniteGuardHook',)
+EVERY_TRAINING: Final = ('ExactResumeHook', 'NonFiniteGuardHook')
 """Hooks of this package for every training, at the end of `custom_hooks`."""
 
 
