@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--number', type=int, default=16, help='images to draw, evenly spaced (default: 16)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the random steps (default: 0)')
     parser.add_argument('--stages', action='store_true', help='draw each image after every step of the pipeline')
+    parser.add_argument('--no-data-check', action='store_true', help='draw data with faults as well')
     add_cfg_options(parser, help='replace values of the config; data_root=DIR moves its data sets')
     return parser
 
@@ -49,9 +50,12 @@ def browse_dataset(argv: Sequence[str] | None) -> None:
         number=args.number,
         seed=args.seed,
         stages=args.stages,
+        data_check=not args.no_data_check,
     )
 
     done = browse(request)
+    for note in done.notes:
+        print(note)
     print(f'{len(done.pictures)} of {done.total} {args.split} images', done.sheet, sep='\n')
 
 

@@ -18,9 +18,12 @@ from resnest_mm.drawing.palette import ClassStyles
 from resnest_mm.errors import UserError, printable
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.checks.data_files import check_data
+from resnest_mm.training.data_check.check import check_datasets
+from resnest_mm.training.data_check.verdict import judge
 
 SPLITS: Final = ('train', 'val', 'test')
 SHEET: Final = 'sheet.png'
+_ADVICE: Final = 'correct it, or draw it nevertheless with --no-data-check'
 _HIGHEST_SEED: Final = 2**32 - 1
 _LONGEST_STEM: Final = 200
 
@@ -37,6 +40,7 @@ class BrowseRequest:
         seed: Seed of the random steps of the pipeline, 0 to 2**32 - 1. An image's pictures depend on the seed and on
             its place in the data set, not on the other images that are drawn.
         stages: Whether to draw each image after every step of the pipeline.
+        data_check: Whether to refuse data with faults; some of them end the process when they are drawn.
 
     Raises:
         UserError: A value is outside its range, or `out` holds other files.
@@ -48,6 +52,7 @@ class BrowseRequest:
     number: int = 16
     seed: int = 0
     stages: bool = False
+    data_check: bool = True
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -67,11 +72,13 @@ class Browsed:
         total: Images in the data set.
         pictures: One for each image drawn.
         sheet: All images, small.
+        notes: What the check of the data found and does not refuse, a line each.
     """
 
     total: int
     pictures: tuple[Path, ...]
     sheet: Path
+    notes: tuple[str, ...] = ()
 
 
 def browse(request: BrowseRequest) -> Browsed:
@@ -83,14 +90,17 @@ def browse(request: BrowseRequest) -> Browsed:
         request: The pictures to draw.
 
     Raises:
-        UserError: The config has no such split, a file is missing, a type is unknown, a step of the pipeline fails, or
-            the folder cannot be written. Nothing is written then.
+        UserError: The config has no such split, a file is missing, the data has faults, a type is unknown, a step of
+            the pipeline fails, or the folder cannot be written. Nothing is written then.
     """
     from mmengine.registry import DefaultScope
 
     data = _data_part(request.cfg, request.split)
     check_data(data, splits=(request.split,))
     check_build(data, splits=(request.split,))
+    notes = []
+    if request.data_check:
+        notes = judge(check_datasets(data, splits=(request.split,)), advice=_ADVICE)
     with DefaultScope.overwrite_default_scope(data.default_scope):
         dataset = build_dataset(data, request.split)
         total = len(dataset)
@@ -98,7 +108,7 @@ def browse(request: BrowseRequest) -> Browsed:
             names = _draw(request, dataset, _class_styles(data, request.split, dataset), folder)
             content = {'config': _name(request.cfg), 'split': request.split, 'images': total, 'seed': request.seed}
             write_record(folder, content)
-    return Browsed(total, tuple(request.out / name for name in names), request.out / SHEET)
+    return Browsed(total, tuple(request.out / name for name in names), request.out / SHEET, tuple(notes))
 
 
 def _draw(request: BrowseRequest, dataset: Any, classes: ClassStyles, folder: Path) -> list[str]:

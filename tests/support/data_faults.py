@@ -367,6 +367,7 @@ def _masks() -> list[Row]:
         ('short polygon', [[1, 2, 3, 4]], 'warning', 'fewer than 3 points'),
         ('polygon with NaN', [[1, 2, 3, 4, math.nan, 6]], 'error', 'polygons have a coordinate that is not finite'),
         ('polygon over the edge', [[1, 2, 99, 4, 5, 6]], 'warning', 'polygons leave their image'),
+        ('polygon far outside', [[1, 2, 1e9, 4, 5, 6]], 'error', 'far outside of their image'),
         ('code of another size', {**code, 'size': [9, 9]}, 'error', 'another size than their image'),
         ('code without a size', {'counts': [1]}, 'error', 'size=None of a run-length code'),
         ('code without counts', {'size': code['size']}, 'error', 'counts=None of a run-length code'),

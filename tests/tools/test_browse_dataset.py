@@ -162,9 +162,10 @@ ROWS: list[tuple[str, tuple[str, ...], str]] = [
     ('file as folder', ('{root}/mine/notes.txt',), 'exists and is no folder'),
     (
         'missing image',
-        ('{out}',),
+        ('{out}', '--no-data-check'),
         'image 1 of the data set: step 1 LoadImageFromFile of its pipeline: FileNotFoundError',
     ),
+    ('missing image and a check', ('{out}',), '1 of 6 image files do not exist'),
     ('missing split', ('{out}', '--split', 'test', '--cfg-options', 'test_dataloader=None'), 'no test_dataloader'),
     (
         'unknown transform',
@@ -174,7 +175,7 @@ ROWS: list[tuple[str, tuple[str, ...], str]] = [
     (
         'wrong data set',
         ('{out}', '--cfg-options', 'train_dataloader.dataset.colour=7'),
-        'train_dataloader.dataset cannot be built: TypeError',
+        'train_dataloader.dataset: the data set cannot be built: TypeError',
     ),
     (
         'nothing packed',
@@ -191,7 +192,7 @@ def test_mistakes(
     """One line, exit code 2, and nothing written, not even a parent of the folder."""
     data = tmp_path / 'data'
     shutil.copytree(demo, data)
-    if 'FileNotFoundError' in message:
+    if 'FileNotFoundError' in message or 'image files' in message:
         (data / 'train' / '000001.jpg').unlink()
     for name, owned in (('mine', None), ('ours', ['0000_a.png', 'browse.json'])):
         (tmp_path / name).mkdir()

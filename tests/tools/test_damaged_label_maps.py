@@ -126,10 +126,12 @@ def test_report_tool(skipped: bool, run: Run, tool: Tool, capsys: pytest.Capture
 
 @pytest.mark.parametrize('case', DAMAGE)
 def test_browse(case: str, run: Run, tool: Tool, capsys: pytest.CaptureFixture[str]) -> None:
-    """Browsing shows what the pipeline gives, wrong labels too, and stops where it gives nothing."""
+    """Without the check browsing shows what the pipeline gives, wrong labels too, and stops where it gives nothing."""
     DAMAGE[case][0](run.data.map())
     run.write(run.data.config())
     assert tool('browse_dataset', [str(run.config), str(run.out)]) == 2
+    assert 'label maps' in read_error(capsys)
+    assert tool('browse_dataset', [str(run.config), str(run.out), '--no-data-check']) == 2
     assert 'image 0 of the data set: step 2 LoadAnnotations' in read_error(capsys)
     assert not run.out.exists()
 

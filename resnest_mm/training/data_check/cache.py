@@ -57,7 +57,7 @@ def recall(name: str) -> Contents | None:
 
 
 def keep(name: str, contents: Contents) -> None:
-    """Keep what was found, unless there is an error in it: a run that is refused writes nothing.
+    """Keep what was found.
 
     A cache that cannot be written is none. The oldest results are removed beyond a hundred.
 
@@ -65,8 +65,6 @@ def keep(name: str, contents: Contents) -> None:
         name: From `digest`.
         contents: What was found.
     """
-    if any(finding.severity == 'error' for finding in contents.findings):
-        return
     content = {
         'findings': [dataclasses.asdict(finding) for finding in contents.findings],
         'images': contents.images,

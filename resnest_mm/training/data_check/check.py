@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from resnest_mm.errors import UserError
+from resnest_mm.errors import UserError, one_line
 from resnest_mm.training.checks.build import check_build
 from resnest_mm.training.checks.data_files import check_data
 from resnest_mm.training.data_check.cache import digest, keep, recall
@@ -26,7 +26,7 @@ from resnest_mm.training.data_check.segmentation import kind as label_maps
 from resnest_mm.training.data_check.segmentation.losses import check_losses
 from resnest_mm.training.data_check.segmentation.splits import check_splits
 from resnest_mm.training.data_check.segmentation.stuff import check_stuff_maps
-from resnest_mm.training.data_check.source import Contents, ImageEntry, Kind, Settings, Source, iter_sources
+from resnest_mm.training.data_check.source import REMOTE, Contents, ImageEntry, Kind, Settings, Source, iter_sources
 
 KINDS: Final[tuple[Kind, ...]] = (coco.KIND, voc.KIND, label_maps.KIND, generic.KIND)
 """Kinds of data sets; the first one that applies reads a data set."""
@@ -42,7 +42,8 @@ def check_datasets(
     """Return everything that is wrong, or may be wrong, with the data sets of a config, errors first.
 
     Nothing is raised for damaged data. Data sets on remote storage are not read. What was found in annotations is kept
-    in the cache of `resnest_mm.training.data_check.cache`, unless it is an error; image files are opened in each run.
+    in the cache of `resnest_mm.training.data_check.cache`, unless there is an error anywhere: a
+    run that is refused writes nothing. Image files are opened in each run.
 
     Args:
         cfg: Parsed config whose types are registered and whose files exist; left unchanged.
@@ -55,6 +56,7 @@ def check_datasets(
     sources: list[Source] = []
     images: list[tuple[Source, Sequence[ImageEntry]]] = []
     labels: list[tuple[Source, Sequence[int] | None]] = []
+    fresh: dict[str, Contents] = {}
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
         for source in iter_sources(cfg, splits):
             if isinstance(source, Finding):
@@ -62,7 +64,7 @@ def check_datasets(
                 continue
             sources.append(source)
             findings += check_classes(source)
-            contents = _read(cfg, source, settings)
+            contents = _read(cfg, source, settings, fresh)
             findings += contents.findings
             findings += check_images(source, contents.images, settings)
             findings += check_stuff_maps(source, contents.images, settings)
@@ -76,6 +78,9 @@ def check_datasets(
         for split in splits:
             if split != 'train':
                 findings += check_evaluators(cfg, split, [source for source in sources if source.split == split])
+    if not any(finding.severity == 'error' for finding in findings):
+        for name, contents in fresh.items():
+            keep(name, contents)
     return sorted(dict.fromkeys(findings), key=lambda finding: _ORDER.index(finding.severity))
 
 
@@ -107,22 +112,26 @@ def check_config(
     return check_datasets(cfg, splits=wanted, model=model, settings=settings)
 
 
-def _read(cfg: Config, source: Source, settings: Settings) -> Contents:
+def _read(cfg: Config, source: Source, settings: Settings, fresh: dict[str, Contents]) -> Contents:
+    """Return what is known about a data set, from the cache or by reading it, and add what may be kept to `fresh`."""
     if source.is_remote:
-        return _unread(source, 'the data is on remote storage and was not checked')
-    kind = next((kind for kind in KINDS if kind.applies(source)), None)
-    if kind is None:
-        return _unread(source, f'the contents of a {type(source.dataset).__name__} were not checked')
-    state = kind.fingerprint(source)
-    if state is None:
-        return kind.read(source, settings)
-    config = [source.node, cfg.get('model'), cfg.get(f'{source.split}_evaluator')]
-    name = digest(state, source.key, type(source.dataset).__qualname__, source.classes, config, settings)
-    contents = recall(name)
-    if contents is None:
-        contents = kind.read(source, settings)
-        keep(name, contents)
-    return contents
+        return _unread(source, REMOTE)
+    try:
+        kind = next((kind for kind in KINDS if kind.applies(source)), None)
+        if kind is None:
+            return _unread(source, f'the contents of a {type(source.dataset).__name__} were not checked')
+        state = kind.fingerprint(source)
+        if state is None:
+            return kind.read(source, settings)
+        config = [source.node, cfg.get('model'), cfg.get(f'{source.split}_evaluator')]
+        name = digest(state, source.key, type(source.dataset).__qualname__, source.classes, config, settings)
+        contents = recall(name)
+        if contents is None:
+            contents = fresh[name] = kind.read(source, settings)
+        return contents
+    except Exception as error:
+        # A mistake of the check itself shall not keep anybody from training.
+        return _unread(source, f'the check stopped at {type(error).__name__}: {one_line(error)}; please report this')
 
 
 def _unread(source: Source, what: str) -> Contents:

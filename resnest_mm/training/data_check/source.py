@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -14,6 +14,8 @@ from resnest_mm.errors import one_line
 from resnest_mm.training.checks.checkpoints import is_remote
 from resnest_mm.training.config.walk import iter_datasets
 from resnest_mm.training.data_check.finding import Finding
+
+REMOTE: Final = 'the data is on remote storage and was not checked'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +106,7 @@ class Source:
     @property
     def is_remote(self) -> bool:
         """Whether its files are not on this machine's file system."""
-        backend = self.node.get('backend_args')
-        paths = [self.node.get('data_root'), self.node.get('ann_file'), *(self.node.get('data_prefix') or {}).values()]
-        named = isinstance(backend, dict) and backend.get('backend', 'local') not in ('local', 'LocalBackend')
-        return named or any(isinstance(path, str) and is_remote(path) for path in paths)
+        return is_remote_node(self.node)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +139,26 @@ def iter_sources(cfg: Config, splits: Sequence[str]) -> Iterator[Source | Findin
             try:
                 dataset = _build_lazily(node)
             except Exception as error:
+                if is_remote_node(node):
+                    yield Finding(severity='note', key=key, what=REMOTE)
+                    continue
                 what = f'the data set cannot be built: {type(error).__name__}: {one_line(error)}'
                 yield Finding(severity='error', key=key, what=what)
                 continue
             metainfo = getattr(dataset, 'metainfo', None) or {}
             yield Source(key=key, split=split, node=node, cfg=cfg, dataset=dataset, classes=metainfo.get('classes'))
+
+
+def is_remote_node(node: Any) -> bool:
+    """Return whether the files of a data set are not on this machine's file system.
+
+    Args:
+        node: Config of the data set.
+    """
+    backend = node.get('backend_args')
+    paths = [node.get('data_root'), node.get('ann_file'), *(node.get('data_prefix') or {}).values()]
+    named = isinstance(backend, dict) and backend.get('backend', 'local') not in ('local', 'LocalBackend')
+    return named or any(isinstance(path, str) and is_remote(path) for path in paths)
 
 
 def _build_lazily(node: Any) -> Any:

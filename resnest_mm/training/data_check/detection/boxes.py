@@ -61,6 +61,7 @@ def check_boxes(key: str, boxes: Boxes) -> tuple[list[Finding], Flags]:
     x, y, width, height = values.T
     findings: list[Finding] = []
     open_ = np.ones(len(values), np.bool_)
+    finite = np.asarray(np.isfinite(values).all(axis=1), np.bool_)
 
     def report(severity: Severity, what: str, found: Flags, remedy: str) -> None:
         hit = open_ & found
@@ -81,7 +82,7 @@ def check_boxes(key: str, boxes: Boxes) -> tuple[list[Finding], Flags]:
             )
 
     with np.errstate(all='ignore'):
-        report('error', 'boxes have a coordinate that is not finite', ~np.isfinite(values).all(1), 'correct them')
+        report('error', 'boxes have a coordinate that is not finite', ~finite, 'correct them')
         normalised = open_ & _is_normalised(values, sizes)
         if _is_most(normalised, open_):
             remedy = 'coordinates must be pixels: multiply them by width and height of the image'
@@ -94,13 +95,15 @@ def check_boxes(key: str, boxes: Boxes) -> tuple[list[Finding], Flags]:
         empty = open_ & ((width == 0) | (height == 0))
         what = f'boxes have no area, {boxes.dropped}'
         report('error' if _is_most(empty, open_) else 'warning', what, empty, 'remove or correct them')
+        thin = open_ & ((width < 1) | (height < 1)) & boxes.may_be_corners
+        what = f'boxes are narrower than a pixel, {boxes.dropped}'
+        report('error' if _is_most(thin, open_) else 'warning', what, thin, 'remove or correct them')
         outside = (x >= sizes[:, 0]) | (y >= sizes[:, 1]) | (x + width <= 0) | (y + height <= 0)
         report('error', 'boxes are completely outside of their image', outside, 'remove or correct them')
         leaving = open_ & _leaves(values, sizes)
         what = 'boxes leave their image'
         report('error' if _is_most(leaving, open_) else 'warning', what, leaving, 'clip or correct them')
-        good = open_ | leaving
-        good &= np.isfinite(values).all(1)
+        good: Flags = np.logical_and(open_ | leaving, finite)
     return findings, good
 
 
@@ -110,8 +113,9 @@ def _is_most(found: Flags, of: Flags, *, share: float = MOST) -> bool:
 
 def _is_normalised(values: Floats, sizes: Floats) -> Flags:
     """A box of at most one pixel at the corner of a larger image: no object, but one in 0..1."""
-    inside: Flags = (values >= 0).all(1) & (values <= 1 + 1e-6).all(1) & ~(np.nan_to_num(sizes, nan=9) <= 2).any(1)
-    return inside
+    small = np.nan_to_num(sizes, nan=np.inf).min(axis=1, initial=np.inf) <= 2  # images of two pixels
+    inside = ((values >= 0) & (values <= 1 + 1e-6)).all(axis=1)
+    return np.asarray(inside & ~small, np.bool_)
 
 
 def _is_corners(values: Floats, sizes: Floats) -> Flags:

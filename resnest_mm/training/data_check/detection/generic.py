@@ -60,7 +60,8 @@ def _check_instances(source: Source, images: list[Any]) -> list[Finding]:
     raw: list[Any] = []
     sizes: list[tuple[float, float]] = []
     names: list[str] = []
-    remedy = f'the config has {len(source.names)} classes'
+    classes = len(source.names)
+    remedy = f'the config has {classes} classes'
     labels = Tally('error', 'labels are no number of a class', remedy)
     known = False
     for image in images:
@@ -74,7 +75,7 @@ def _check_instances(source: Source, images: list[Any]) -> list[Finding]:
                 continue
             name = f'{image.get("img_path")}, instance {number}'
             label = instance.get('bbox_label')
-            if source.names and not (isinstance(label, (int, np.integer)) and 0 <= label < len(source.names)):
+            if classes and not (isinstance(label, (int, np.integer)) and 0 <= label < classes):
                 labels.add(f'{name}: {label!r}')
             box = instance['bbox']
             raw.append(box.tolist() if isinstance(box, np.ndarray) else box)

@@ -18,6 +18,9 @@ LEAST_NUMBERS: Final = 6
 _TOLERANCE: Final = 2.0
 """Pixels by which a polygon may leave its image."""
 
+_FAR: Final = 10.0
+"""Multiple of the longer side from which on pycocotools would fill the memory to draw a polygon."""
+
 
 def check_masks(key: str, annotations: Annotations, images: ImageList) -> list[Finding]:
     """Return what is wrong with the masks, for a pipeline that loads them.
@@ -33,6 +36,7 @@ def check_masks(key: str, annotations: Annotations, images: ImageList) -> list[F
     short = Tally('warning', 'polygons have fewer than 3 points, the host drops them', 'remove them')
     infinite = Tally('error', 'polygons have a coordinate that is not finite', 'correct them')
     outside = Tally('warning', 'polygons leave their image', 'clip or correct them')
+    far = Tally('error', 'polygons lie far outside of their image', 'correct them')
     sizes = Tally('error', 'run-length codes have another size than their image', 'write size as [height, width]')
     lengths = Tally('error', 'run-length codes do not fill their image', 'encode the masks again')
     crowds = Tally('warning', 'crowds (iscrowd=1) have polygons, where COCO has a run-length code', 'is iscrowd right?')
@@ -71,6 +75,8 @@ def check_masks(key: str, annotations: Annotations, images: ImageList) -> list[F
                     short.add(f'{describe(row, one, images)}: {polygon!r}')
                 elif not np.isfinite(points).all():
                     infinite.add(describe(row, one, images))
+                elif np.abs(points).max() > _FAR * np.fmax(np.fmax(width, height), 1):
+                    far.add(f'{describe(row, one, images)}: up to {np.abs(points).max():g}')
                 elif (
                     points.min() < -_TOLERANCE
                     or points[::2].max() > width + _TOLERANCE
@@ -80,7 +86,13 @@ def check_masks(key: str, annotations: Annotations, images: ImageList) -> list[F
     for tally in (outside, short):
         if polygons and tally.count >= MOST * polygons:
             tally.severity = 'error'
-    found = [*broken.findings(key), *infinite.findings(key), *sizes.findings(key), *lengths.findings(key)]
+    found = [
+        *broken.findings(key),
+        *infinite.findings(key),
+        *far.findings(key),
+        *sizes.findings(key),
+        *lengths.findings(key),
+    ]
     for tally in (odd, short, outside):
         found += tally.findings(key, total=polygons)
     return found + lacking.findings(key, total=len(annotations)) + crowds.findings(key)
