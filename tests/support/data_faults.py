@@ -231,7 +231,7 @@ def _fields() -> list[Row]:
     ]
     rows += [
         (f'image with {name}={value}', field('images', name, value), 'error', 'no width or no height')
-        for name, value in (('width', 0), ('height', -48))
+        for name, value in (('width', 0), ('height', -48), ('height', math.inf), ('width', math.nan))
     ]
     rows += [
         (f'annotation without {name}', field('annotations', name, DELETE), 'error', f'annotations have no {name}')
@@ -261,6 +261,7 @@ def _fields() -> list[Row]:
             'category_id=0',
         ),
         ('category is a text', field('annotations', 'category_id', 'disc'), 'error', "category_id='disc'"),
+        ('annotation id is a list', field('annotations', 'id', []), 'error', 'ids are no numbers'),
         ('annotation id twice', field('annotations', 'id', 2), 'error', 'annotation ids stand there several times'),
         ('image id twice', field('images', 'id', 2), 'error', 'image ids stand there twice'),
         ('image file twice', field('images', 'file_name', 'train_001.jpg'), 'warning', 'stand there under several ids'),
@@ -309,6 +310,7 @@ def _boxes() -> list[Row]:
             'error',
             'no list of four numbers',
         ),
+        ('box of absurd height', field('annotations', 'bbox', [30, 4, 9, 1e300]), 'error', 'beyond 10 million'),
         ('box of negative width', field('annotations', 'bbox', [30, 4, -9, 5]), 'error', 'negative width or height'),
         ('box of negative height', field('annotations', 'bbox', [30, 40, 9, -5]), 'error', 'negative width or height'),
         ('box without width', field('annotations', 'bbox', [30, 4, 0, 5]), 'warning', 'have no area'),

@@ -44,7 +44,7 @@ class Finding:
         number += '' if self.total is None or self.count is None else f'of {self.total} '
         more = '' if self.count is None or self.count <= len(self.examples) else '; ...'
         examples = f' ({"; ".join(self.examples)}{more})' if self.examples else ''
-        return one_line(f'{self.key}: {number}{self.what}{examples}{"; " if self.remedy else ""}{self.remedy}')
+        return printable(f'{self.key}: {number}{self.what}{examples}{"; " if self.remedy else ""}{self.remedy}')
 
 
 @dataclass
@@ -120,5 +120,14 @@ def shown(value: Any) -> str:
     Args:
         value: Anything; a text is shown without quotes.
     """
-    text = ''.join(letter if letter.isprintable() else '?' for letter in one_line(value))
+    text = printable(value)
     return text if len(text) <= _LONGEST_EXAMPLE else f'{text[:_LONGEST_EXAMPLE]}...'
+
+
+def printable(value: Any) -> str:
+    """Return a value in one line without control characters, which may come from a file.
+
+    Args:
+        value: Anything.
+    """
+    return ''.join(letter if letter.isprintable() else '?' for letter in one_line(value))

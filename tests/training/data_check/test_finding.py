@@ -35,3 +35,9 @@ def test_a_sample_is_the_same_in_every_run() -> None:
     assert choose(items, 5, seed=0) == choose(items, 5, seed=0) != choose(items, 5, seed=1)
     assert choose(items, 5, seed=0) == sorted(choose(items, 5, seed=0))
     assert choose(items, None, seed=0) == choose(items, 1000, seed=0) == items
+
+
+def test_a_finding_prints_whatever_a_file_holds() -> None:
+    """A class name with half a character, or with commands for the terminal, stands in the text too."""
+    found = Finding(severity='error', key='k', what='names \ud800 and \x1b[2J', remedy='write \ud800')
+    assert str(found) == 'k: names ? and ?[2J; write ?'

@@ -17,6 +17,9 @@ TOLERANCE: Final = 1.0
 MOST: Final = 0.5
 """Share of the boxes from which on a fault that single boxes may have is a fault of the format."""
 
+_BEYOND: Final = 1e7
+"""Pixels that no image has."""
+
 _ENOUGH: Final = 3
 """Boxes from which on a property of all of them says something about the format."""
 
@@ -61,7 +64,7 @@ def check_boxes(key: str, boxes: Boxes) -> tuple[list[Finding], Flags]:
     x, y, width, height = values.T
     findings: list[Finding] = []
     open_ = np.ones(len(values), np.bool_)
-    finite = np.asarray(np.isfinite(values).all(axis=1), np.bool_)
+    finite = np.asarray((np.abs(values) < _BEYOND).all(axis=1), np.bool_)  # NaN is not smaller
 
     def report(severity: Severity, what: str, found: Flags, remedy: str) -> None:
         hit = open_ & found
@@ -82,7 +85,7 @@ def check_boxes(key: str, boxes: Boxes) -> tuple[list[Finding], Flags]:
             )
 
     with np.errstate(all='ignore'):
-        report('error', 'boxes have a coordinate that is not finite', ~finite, 'correct them')
+        report('error', 'boxes have a coordinate that is not finite or beyond 10 million', ~finite, 'correct them')
         normalised = open_ & _is_normalised(values, sizes)
         if _is_most(normalised, open_):
             remedy = 'coordinates must be pixels: multiply them by width and height of the image'

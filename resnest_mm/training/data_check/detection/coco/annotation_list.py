@@ -57,6 +57,8 @@ def read_annotations(
         )
     identities = _column(annotations, 'id')
     if not panoptic:
+        odd_ids = (f'{one["id"]!r}' for one in annotations if 'id' in one and _hashable(one['id']) is None)
+        findings += tallied(key, 'error', 'annotation ids are no numbers', odd_ids, total=total)
         seen = Counter(map(_hashable, identities))
         twice = [f'{identity}, {count} times' for identity, count in seen.items() if count > 1 and identity is not None]
         findings += tallied(

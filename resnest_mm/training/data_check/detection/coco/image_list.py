@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from resnest_mm.training.data_check.detection.boxes import is_number
 from resnest_mm.training.data_check.finding import Finding, Tally, tallied
+
+_BEYOND: Final = 1e7
+"""Pixels that no image has."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class ImageList:
     Args:
         rows: Row of each image by its id.
         names: `file_name` of each.
-        sizes: Width and height in pixels, [N, 2].
+        sizes: Width and height in pixels, NaN where unusable, [N, 2].
         findings: What is wrong with the list.
     """
 
@@ -40,7 +44,9 @@ def read_images(key: str, images: list[dict[str, Any]]) -> ImageList:
         images: `images` of the file.
     """
     broken = Tally('error', 'images lack a field or have one of a wrong type', 'correct the annotation file')
-    sizeless = Tally('error', 'images have no width or no height above 0', 'correct the annotation file')
+    sizeless = Tally(
+        'error', 'images have no width or no height above 0 and below 10 million', 'correct the annotation file'
+    )
     outside = Tally(
         'warning', 'file names are absolute or contain "..", so data_prefix does not hold them', 'use relative names'
     )
@@ -55,8 +61,9 @@ def read_images(key: str, images: list[dict[str, Any]]) -> ImageList:
             continue
         identity, name = image['id'], image['file_name']
         width, height = image['width'], image['height']
-        if not (width > 0 and height > 0):
+        if not (0 < width < _BEYOND and 0 < height < _BEYOND):
             sizeless.add(f'image {identity} ({name}): {width}x{height}')
+            width = height = math.nan
         if os.path.isabs(name) or '..' in name.split('/'):
             outside.add(f'image {identity}: {name}')
         if identity in rows:
