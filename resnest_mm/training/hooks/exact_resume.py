@@ -199,7 +199,7 @@ def _skip(loop: EpochBasedTrainLoop, batches: int, states: RandomStates) -> None
             del loop.run_iter  # the class's own is used again
             _restore(states)
 
-    loop.run_iter = run_iter  # type: ignore[method-assign]
+    loop.run_iter = run_iter
 
 
 def _advanced(iterator: Iterator[Any], batches: int, states: RandomStates) -> Iterator[Any]:
