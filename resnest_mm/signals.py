@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_PASSED_ON: Final = 1.0
+"""Seconds within which a launcher passes on a signal."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -41,10 +44,24 @@ class StopRequest:
     Args:
         waiting: Whether the first signal waits for that. It is noted in `number` then; a second one raises `Stopped`.
         number: The first signal since `waiting` was set; None before.
+        launched: Whether a launcher started the process. Launchers pass signals on which the process gets from its
+            terminal or batch system as well; a second signal within a second counts as the same one then.
+        since: Time of the first signal, in seconds of the monotonic clock.
     """
 
     waiting: bool = False
     number: int | None = None
+    launched: bool = False
+    since: float = 0.0
+
+    def note(self, number: int) -> bool:
+        """Note a signal, and return whether it may wait."""
+        if not self.waiting:
+            return False
+        if self.number is None:
+            self.number, self.since = number, time.monotonic()
+            return True
+        return self.launched and time.monotonic() - self.since < _PASSED_ON
 
 
 @contextmanager
@@ -66,13 +83,16 @@ def signals_handled(request: StopRequest | None = None) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:
             _handle_in_fork(number)
-        elif request is None or not request.waiting or request.number is not None:
+        elif request is None:
             raise Stopped(number)
         else:
-            request.number = number
-            name = signal.Signals(number).name
-            # Not print: its buffer may be in use where the signal interrupts.
-            os.write(2, f'{name}: stopping after this iteration; a second signal stops at once\n'.encode())
+            first = request.number is None
+            if not request.note(number):
+                raise Stopped(number)
+            if first:
+                name = signal.Signals(number).name
+                # Not print: its buffer may be in use where the signal interrupts.
+                os.write(2, f'{name}: stopping after this iteration; a second signal stops at once\n'.encode())
 
     before = {}
     try:

@@ -38,7 +38,7 @@ def run_training(plan: RunPlan) -> Any:
         Stopped: After SIGINT or SIGTERM.
     """
     work_dir = plan.cfg.work_dir
-    request = StopRequest()
+    request = StopRequest(launched=plan.cfg.get('launcher', 'none') != 'none')
     with ExitStack() as stack:
         if is_first_process(plan.cfg.get('launcher', 'none')):
             warning = stack.enter_context(locked(work_dir))
