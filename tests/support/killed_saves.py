@@ -1,4 +1,4 @@
-"""A training in a process of its own that kills itself, or finds the disk full, at a chosen step of saving."""
+"""A training in a process of its own that kills itself, or finds the disk full, at a chosen moment."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mmengine.fileio
+import torch
 
 from tests.support.processes import PRELOADED
 from tests.support.tool_runs import run_tool
@@ -81,7 +82,33 @@ class Trap:
             setattr(owner, attribute, function)
 
 
-def train_in_a_process(argv: Sequence[str], *, trap: Trap | None = None) -> int:
+@dataclass(frozen=True)
+class Moment:
+    """The end of a training in the middle of its work: in an iteration, a validation, or precise batch norm.
+
+    Args:
+        record: File for the number of forward passes of modules so far; None writes none.
+        last: Number of the forward pass in which the process kills itself; None for never.
+    """
+
+    record: Path | None = None
+    last: int | None = None
+
+    def set(self) -> None:
+        """Count the forward passes of this process."""
+        done = [0]
+
+        def count(*_: object) -> None:
+            done[0] += 1
+            if self.record is not None:
+                self.record.write_text(str(done[0]))
+            if done[0] == self.last:
+                _die()
+
+        torch.nn.modules.module.register_module_forward_hook(count)
+
+
+def train_in_a_process(argv: Sequence[str], *, trap: Trap | Moment | None = None) -> int:
     """Run `tools/train.py` from the current folder and return its exit code; that of a killed process is negative.
 
     Args:
@@ -97,7 +124,7 @@ def train_in_a_process(argv: Sequence[str], *, trap: Trap | None = None) -> int:
     return process.exitcode
 
 
-def _train(argv: list[str], trap: Trap | None) -> None:
+def _train(argv: list[str], trap: Trap | Moment | None) -> None:
     os.environ['LOCAL_RANK'] = '0'
     if trap is not None:
         trap.set()
