@@ -625,6 +625,7 @@ AFTER: list[tuple[str, Callable[[Path], object], str]] = [
     ('of another kind', lambda path: path.rename(path.with_suffix('.png')), '.png does'),
     ('empty', lambda path: path.write_bytes(b''), 'the file is empty'),
     ('truncated', _cut_file, 'cannot be read'),
+    ('without its last bytes', lambda path: path.write_bytes(path.read_bytes()[:-60]), 'truncated'),
     ('of words', lambda path: path.write_text('hello'), 'cannot be read'),
     ('of zeros', lambda path: path.write_bytes(b'\0' * 500), 'cannot be read'),
     ('a page of HTML', lambda path: path.write_text('<html>404</html>'), 'cannot be read'),
