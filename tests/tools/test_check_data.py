@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnest_mm.training.data_check.cache import cache_folder
 from tests.support.data_faults import COCO_FAULTS, VOC_FAULTS
@@ -93,7 +94,7 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize('name', ['train', 'browse_dataset'])
+@pytest.mark.parametrize('name', ['train', 'test', 'browse_dataset'])
 @pytest.mark.parametrize(('layout', 'fault'), DAMAGED)
 def test_damaged_data_is_refused_in_one_line(
     layout: str, fault: str, name: str, tmp_path: Path, tool: Tool, capsys: pytest.CaptureFixture[str]
@@ -101,9 +102,13 @@ def test_damaged_data_is_refused_in_one_line(
     """A traceback from inside a host names no file, and some of this data ends the process when it is drawn."""
     folder = coco_folder(tmp_path / 'data') if layout == 'coco' else voc_folder(tmp_path / 'data')
     (COCO if layout == 'coco' else VOC)[fault](folder)
+    arguments = [str(tmp_path / 'run')] if name == 'browse_dataset' else ['--work-dir', str(tmp_path / 'run')]
+    if name == 'test':
+        folder.cfg.test_dataloader.dataset = folder.cfg.train_dataloader.dataset
+        torch.save({'state_dict': {}}, tmp_path / 'a.pth')
+        arguments.append(str(tmp_path / 'a.pth'))
     config = write(folder, tmp_path / 'c.py')
     before = listing(tmp_path)
-    arguments = ['--work-dir', str(tmp_path / 'run')] if name == 'train' else [str(tmp_path / 'run')]
     assert tool(name, [config, *arguments]) == 2
     err = capsys.readouterr().err
     assert err.startswith('error: data check: ') and err.count('\n') == 1, err
