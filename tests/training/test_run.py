@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from resnest_mm.training.run import run_training
 
 def plan_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Any) -> RunPlan:
     """Return a plan whose Runner does nothing but call a function."""
-    runner = type('Runner', (), {'train': lambda self: train()})()
+    runner = SimpleNamespace(train=train, register_hook=lambda hook: None)
     monkeypatch.setattr(RunPlan, 'build_runner', lambda self: runner)
     return RunPlan(Config({'work_dir': str(tmp_path)}))
 
