@@ -35,7 +35,8 @@ def test_a_full_disk_is_one_line_that_says_how_to_go_on(tmp_path: Path, monkeypa
     with pytest.raises(RunError) as caught:
         run_training(plan)
     assert str(caught.value) == (
-        'scalars.json cannot be written: No space left on device; make room, then go on: no checkpoint has been saved yet; start again'
+        'scalars.json cannot be written: No space left on device; make room, then go on: '
+        'no checkpoint has been saved yet; start again'
     )
     (tmp_path / 'last_checkpoint').write_text('run/epoch_1.pth')
     with pytest.raises(RunError, match=r'the last checkpoint run/epoch_1.pth is whole and --resume continues from it'):
