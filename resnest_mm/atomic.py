@@ -32,13 +32,14 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def leftovers(folder: Path) -> list[Path]:
+def leftovers(folder: Path, *, names: str = '.+') -> list[Path]:
     """Return the temporary files of `replacing` in a folder, which a killed process could not remove.
 
     Args:
-        folder: A folder into which no other process writes now.
+        folder: The folder.
+        names: Regular expression for the names of the files that no other process writes now.
     """
-    return [path for path in folder.glob('.*.tmp') if re.fullmatch(r'\..+\.\d+\.tmp', path.name)]
+    return [path for path in folder.glob('.*.tmp') if re.fullmatch(rf'\.({names})\.\d+\.tmp', path.name)]
 
 
 def _flush(path: Path) -> None:

@@ -27,6 +27,9 @@ from resnest_mm.training.work_dir import last_checkpoint
 INTERRUPTED: Final = 'interrupted_iter_{}.pth'
 """Name of the checkpoint of a training that a signal ended."""
 
+_SAVED: Final = r'.+\.pth?|last_checkpoint'
+"""Names of the files that a training saves; a report may be writing others into the same folder."""
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
@@ -46,7 +49,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend: Any = _DeletesLater(self.file_backend)
         if self._is_local and is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
-                for path in leftovers(folder):
+                for path in leftovers(folder, names=_SAVED):
                     path.unlink(missing_ok=True)
 
     def save_interrupted(self, runner: Any) -> str:

@@ -69,6 +69,16 @@ def test_the_old_checkpoint_is_deleted_last(project: Project, tool: Tool, monkey
     assert steps == [*saved, ('delete', 'epoch_1'), *best, *saved, ('delete', 'best_score_epoch_1')]
 
 
+def test_what_a_killed_training_left_is_removed(project: Project, tool: Tool) -> None:
+    """Only its own temporary files: a report may be writing one into the same folder."""
+    names = ['.epoch_1.pth.7.tmp', '.last_checkpoint.7.tmp', '.report.json.7.tmp', '.notes.tmp']
+    (project.cwd / 'run').mkdir()
+    for name in names:
+        (project.cwd / 'run' / name).touch()
+    run = train(project, tool, 'interval=1', epochs=1)
+    assert sorted(path.name for path in run.glob('.*.tmp')) == ['.notes.tmp', '.report.json.7.tmp']
+
+
 SETTINGS = [
     'interval=1',
     'interval=2, max_keep_ckpts=1',

@@ -128,6 +128,13 @@ def test_without_a_whole_checkpoint_the_training_starts_anew(tmp_path: Path) -> 
     assert start.notes == (f'--resume: {damaged} is damaged (it is empty) and becomes epoch_1.pth.damaged',)
 
 
+def test_an_empty_last_checkpoint_alone_is_no_checkpoint(tmp_path: Path) -> None:
+    """mmengine would resume from a file with an empty name."""
+    note(tmp_path, '')
+    cfg, start = apply_newest_checkpoint(Config({'resume': True, 'work_dir': str(tmp_path)}))
+    assert (cfg.resume, cfg.get('load_from'), start.checkpoint) == (False, None, None)
+
+
 def test_a_moved_training_continues_and_keeps_its_damaged_files(
     project: Project, tool: Tool, capsys: pytest.CaptureFixture[str]
 ) -> None:
