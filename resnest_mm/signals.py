@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,8 +71,7 @@ def signals_handled(request: StopRequest | None = None) -> Iterator[None]:
     commands in the background of a script. Only the main thread can set handlers; in another one nothing changes.
 
     A process that is forked inside the block ignores SIGINT: a terminal sends it to all processes, and the first one
-    decides. SIGTERM ends such a process as usual. Only a worker of torch's dataloader ignores the first one, for batch
-    systems send it to all processes, and the training wants to finish its iteration.
+    decides. SIGTERM ends such a process as usual; in the workers of its dataloaders torch handles SIGTERM itself.
 
     Args:
         request: The request; None raises for each signal.
@@ -116,6 +114,4 @@ def _handle_in_fork(number: int) -> None:
     if number == signal.SIGINT:
         return
     signal.signal(number, signal.SIG_DFL)
-    data = sys.modules.get('torch.utils.data')
-    if data is None or data.get_worker_info() is None:
-        os.kill(os.getpid(), number)
+    os.kill(os.getpid(), number)

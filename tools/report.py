@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     from resnest_mm.paths import user_path
     from resnest_mm.report.request import SPLITS
     from resnest_mm.report.sections import SCORE_THRESHOLD
-    from resnest_mm.training.command_line import add_cfg_options
+    from resnest_mm.training.command_line import add_cfg_options, add_no_data_check
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the trained config, or the name of one that ships with resnest_mm')
@@ -44,11 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
     )
-    parser.add_argument(
-        '--no-data-check',
-        action='store_true',
-        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
-    )
+    add_no_data_check(parser)
     parser.add_argument('--device', default=get_device(), help='where the model runs (default: %(default)s)')
     add_cfg_options(
         parser,

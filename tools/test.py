@@ -18,7 +18,7 @@ exit code: 0 on success, 2 for a wrong argument, config or file (one line on std
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.training.command_line import add_run_arguments
+    from resnest_mm.training.command_line import add_no_data_check, add_run_arguments
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_arguments(parser)
@@ -33,11 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--partial', action='store_true', help='allow a checkpoint that does not fill the model, and list what differs'
     )
-    parser.add_argument(
-        '--no-data-check',
-        action='store_true',
-        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
-    )
+    add_no_data_check(parser)
     return parser
 
 

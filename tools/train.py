@@ -22,7 +22,7 @@ that stopped itself, such as on a full disk, 130 after Ctrl-C and 143 after SIGT
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from resnest_mm.command_line import ToolParser
-    from resnest_mm.training.command_line import add_run_arguments
+    from resnest_mm.training.command_line import add_no_data_check, add_run_arguments
 
     parser = ToolParser(description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_arguments(parser)
@@ -45,11 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='allow a load_from that does not fill the model, such as one of other classes, and list what differs',
     )
-    parser.add_argument(
-        '--no-data-check',
-        action='store_true',
-        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
-    )
+    add_no_data_check(parser)
     return parser
 
 

@@ -39,6 +39,19 @@ def add_cfg_options(parser: argparse.ArgumentParser, *, help: str) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, type=key_value, metavar='KEY=VALUE', help=help)
 
 
+def add_no_data_check(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-data-check`, for a tool that checks the data before it uses them.
+
+    Args:
+        parser: The tool's parser.
+    """
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not look for faults in annotations and images first (tools/check_data.py lists them)',
+    )
+
+
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line of a run, and set `LOCAL_RANK`, from which mmengine reads `--local_rank`.
 

@@ -63,17 +63,7 @@ class SafeCheckpointHook(CheckpointHook):
         """
         name = INTERRUPTED.format(runner.iter + 1)
         path = str(self.file_backend.join_path(self.out_dir, name))
-        _SavesWhole.around(runner, self._is_local).save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta={'epoch': runner.epoch, 'iter': runner.iter + 1},
-            by_epoch=False,
-            backend_args=self.backend_args,
-            **self.args,
-        )
+        self._save(runner, name, meta={'epoch': runner.epoch, 'iter': runner.iter + 1}, by_epoch=False)
         self._note_last(runner, path)
         return path
 
@@ -95,6 +85,14 @@ class SafeCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.clear()
             self.keep_ckpt_ids.extend(kept)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._save(runner, name, meta=meta, by_epoch=self.by_epoch)
+        self._note_last(runner, self.last_ckpt)
+        if self.max_keep_ckpts > 0:
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            self._delete([self.filename_tmpl.format(old) for old in superseded])
+
+    def _save(self, runner: Any, name: str, *, meta: dict[str, Any], by_epoch: bool) -> None:
+        """Save a checkpoint with what the arguments of the hook ask for."""
         _SavesWhole.around(runner, self._is_local).save_checkpoint(
             self.out_dir,
             name,
@@ -102,14 +100,10 @@ class SafeCheckpointHook(CheckpointHook):
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
-            by_epoch=self.by_epoch,
+            by_epoch=by_epoch,
             backend_args=self.backend_args,
             **self.args,
         )
-        self._note_last(runner, self.last_ckpt)
-        if self.max_keep_ckpts > 0:
-            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-            self._delete([self.filename_tmpl.format(old) for old in superseded])
 
     def _save_best_checkpoint(self, runner: Any, metrics: Mapping[str, Any]) -> None:
         with self.file_backend.collecting() as deletions:
