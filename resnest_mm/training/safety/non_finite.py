@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from resnest_mm.errors import first_names, one_line
+from resnest_mm.training.safety.random_states import random_states_kept
 from resnest_mm.weights.io.contents import count_not_finite
 
 
@@ -74,7 +75,7 @@ def first_non_finite_module(model: nn.Module, arguments: tuple[Any, ...], settin
     try:
         # With copies of the buffers: autograd would notice if those of the first forward changed before its backward.
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), random_states_kept():
             functional_call(model, buffers, arguments, dict(settings))
     except Exception as error:  # whatever a model raises shall not hide that its loss is not finite
         found.append(f'not known, since a second forward of the batch failed: {one_line(error):.200}')

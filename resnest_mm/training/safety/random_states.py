@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,16 +49,10 @@ def restore_random_states(states: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def random_states_kept(begin: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Run a block after which all generators have the states from before it.
-
-    Args:
-        begin: States with which the block begins; None for the present ones.
-    """
+def random_states_kept() -> Iterator[None]:
+    """Run a block after which all generators have the states from before it."""
     states = random_states()
     try:
-        if begin is not None:
-            restore_random_states(begin)
         yield
     finally:
         restore_random_states(states)
